@@ -1,0 +1,157 @@
+import { z } from 'zod'
+
+/** Identifiers of sites and clusters: they go into answers, metrics and paths, so they stay plain. */
+const id = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'lower-case letters, digits and dashes, at most 32 characters, e.g. "north"')
+
+const httpUrl = z
+  .string()
+  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), 'an http:// or https:// address')
+
+const milliseconds = z.int().min(1).max(3_600_000)
+const count = z.int().min(1)
+const bytes = z.int().min(1024)
+const filePath = z.string().min(1)
+
+/** How the proxy proves itself to one cluster; at most one way of credentials, a client certificate beside it. */
+const clusterAuth = z
+  .strictObject({
+    basic: z.strictObject({ username: z.string().min(1), password: z.string() }).optional(),
+    bearer: z.strictObject({ token: z.string().min(1) }).optional(),
+    oauth2: z
+      .strictObject({
+        tokenUrl: httpUrl,
+        clientId: z.string().min(1),
+        clientSecret: z.string().min(1),
+        scope: z.string().optional(),
+        audience: z.string().optional(),
+      })
+      .optional(),
+    /** Paths of PEM files. */
+    clientCertificate: z.strictObject({ cert: filePath, key: filePath, passphrase: z.string().optional() }).optional(),
+  })
+  .refine(
+    (auth) => [auth.basic, auth.bearer, auth.oauth2].filter(Boolean).length <= 1,
+    'only one of basic, bearer and oauth2',
+  )
+
+const cluster = z
+  .strictObject({
+    id,
+    role: z.enum(['home', 'linked', 'thirdParty']),
+    dicomweb: httpUrl.optional(),
+    embedded: z.strictObject({}).optional(),
+    link: httpUrl.optional(),
+    auth: clusterAuth.optional(),
+    /** PEM file of the authority that signed the cluster's certificate, when the system does not know it. */
+    ca: filePath.optional(),
+    priority: z.int().min(0).max(1000).default(0),
+    timeoutMs: milliseconds.default(5000),
+    /** Longest silence in the middle of an answer. */
+    idleTimeoutMs: milliseconds.default(15_000),
+    /** Connections to this cluster at most. */
+    maxConnections: z.int().min(1).max(512).default(16),
+    queries: z.strictObject({ internal: z.boolean().default(true), external: z.boolean().default(true) }).prefault({}),
+    updates: z.enum(['all', 'holders', 'none']).default('all'),
+    prefetch: z.boolean().default(true),
+    constrained: z.boolean().default(false),
+  })
+  .refine((it) => (it.dicomweb === undefined) !== (it.embedded === undefined), 'exactly one of dicomweb and embedded')
+
+export const scopes = ['query', 'retrieve', 'store', 'admin'] as const
+export type Scope = (typeof scopes)[number]
+
+const auth = z.strictObject({
+  apiKeys: z
+    .array(
+      z.strictObject({
+        name: id,
+        /** `sha256:<hex>` as printed by `dicomweb-link hash-key`; the key itself is never stored. */
+        hash: z
+          .string()
+          .regex(/^sha256:[0-9a-f]{64}$/, 'sha256:<64 hex digits>, as printed by "dicomweb-link hash-key"'),
+        scopes: z.array(z.enum(scopes)).min(1),
+      }),
+    )
+    .optional(),
+  oidc: z
+    .strictObject({
+      issuer: httpUrl,
+      audience: z.string().min(1),
+      /** Default: what `<issuer>/.well-known/openid-configuration` says. */
+      jwksUri: httpUrl.optional(),
+      clockSkewSeconds: z.int().min(0).max(600).default(60),
+    })
+    .optional(),
+})
+
+const limits = z.strictObject({
+  maxHeaderBytes: bytes.default(32 * 1024),
+  maxUrlBytes: bytes.default(16 * 1024),
+  /** Of one STOW-RS request. */
+  maxBodyBytes: bytes.default(64 * 1024 ** 3),
+  /** Of one part of a STOW-RS request, and of one instance received from a cluster. */
+  maxPartBytes: bytes.default(16 * 1024 ** 3),
+  maxParts: count.default(100_000),
+  /** Rows taken from one cluster for one query. */
+  maxRowsPerCluster: count.default(10_000),
+  /** Rows in one answer; a larger `limit` is cut to it. */
+  maxResults: count.default(5000),
+  /** Of one JSON answer of a cluster. */
+  maxJsonBytes: bytes.default(256 * 1024 ** 2),
+  /** Of one part kept in memory so that it can be replaced from another cluster when its holder dies. */
+  maxBufferedPartBytes: bytes.default(4 * 1024 ** 2),
+  /** From the first byte of a request to its last. */
+  requestTimeoutMs: milliseconds.default(600_000),
+})
+
+const file = z.strictObject({
+  site: id,
+  listen: z
+    .strictObject({ host: z.string().default('127.0.0.1'), port: z.int().min(0).max(65_535).default(8080) })
+    .prefault({}),
+  publicUrl: httpUrl.optional(),
+  dataDir: filePath.default('./data'),
+  database: z
+    .strictObject({
+      url: z
+        .string()
+        .regex(/^postgres(ql)?:\/\//, 'postgres://…')
+        .optional(),
+    })
+    .prefault({}),
+  auth: auth.optional(),
+  cors: z.strictObject({ origins: z.array(z.string().min(1)).default([]) }).prefault({}),
+  limits: limits.prefault({}),
+  /** Serve the OHIF viewer at `/`. */
+  viewer: z.boolean().default(true),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),
+  /** Longest time running requests get to finish after SIGTERM. */
+  drainTimeoutMs: milliseconds.default(30_000),
+  clusters: z.array(cluster).min(1).max(256),
+})
+
+/** What a configuration file may say; unknown keys are errors. */
+export const configSchema = file.superRefine((config, context) => {
+  const seen = new Set<string>()
+  for (const [index, { id: name }] of config.clusters.entries()) {
+    if (seen.has(name)) {
+      context.addIssue({ code: 'custom', path: ['clusters', index, 'id'], message: `"${name}" is used twice` })
+    }
+    seen.add(name)
+  }
+  const homes = config.clusters.filter((it) => it.role === 'home').length
+  if (homes !== 1) {
+    context.addIssue({
+      code: 'custom',
+      path: ['clusters'],
+      message: `exactly one cluster has role home, found ${homes}`,
+    })
+  }
+})
+
+export type Config = z.infer<typeof file>
+export type ClusterConfig = z.infer<typeof cluster>
+export type ClusterAuth = z.infer<typeof clusterAuth>
+export type Limits = z.infer<typeof limits>

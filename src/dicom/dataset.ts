@@ -1,0 +1,51 @@
+/** DICOM JSON model, PS3.18 annex F: what QIDO-RS and WADO-RS metadata carry. */
+
+/** Eight upper-case hexadecimal digits, group then element: `0020000D`. */
+export type Tag = string
+
+export interface Attribute {
+  readonly vr: string
+  readonly Value?: readonly unknown[]
+  readonly BulkDataURI?: string
+  readonly InlineBinary?: string
+}
+
+/** One dataset: attributes by tag. */
+export type Dataset = Readonly<Record<Tag, Attribute>>
+
+/** A dataset under construction. */
+export type MutableDataset = Record<Tag, Attribute>
+
+/** The alphabetic component group of a person name value. */
+interface PersonName {
+  readonly Alphabetic?: string
+  readonly Ideographic?: string
+  readonly Phonetic?: string
+}
+
+/** The values of an attribute as strings; person names by their component groups joined with `=` (PS3.5 6.2.1). */
+export function strings(dataset: Dataset, tag: Tag): string[] {
+  return (dataset[tag]?.Value ?? []).map(asText).filter((text) => text !== '')
+}
+
+/** The first value of an attribute as a string, or `undefined` when absent or empty. */
+export const firstString = (dataset: Dataset, tag: Tag): string | undefined => strings(dataset, tag)[0]
+
+/** The first value as a number (IS, DS and US come as numbers or as strings), or `undefined`. */
+export function firstNumber(dataset: Dataset, tag: Tag): number | undefined {
+  const text = firstString(dataset, tag)
+  if (text === undefined || text.trim() === '') return undefined
+  const value = Number(text)
+  return Number.isFinite(value) ? value : undefined
+}
+
+function asText(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  if (typeof value === 'object') return personNameText(value as PersonName)
+  return String(value)
+}
+
+function personNameText(name: PersonName): string {
+  const groups = [name.Alphabetic ?? '', name.Ideographic ?? '', name.Phonetic ?? '']
+  return groups.join('=').replace(/=+$/, '')
+}
