@@ -1,5 +1,5 @@
-import type { Readable } from 'node:stream'
 import type { Dataset, Tag } from '../dicom/dataset.ts'
+import type { Parts } from '../dicom/multipart.ts'
 import type { InstanceHeader } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
 
@@ -76,25 +76,6 @@ export interface RenderedRequest {
 
 export type RetrieveRequest = ObjectRequest | FramesRequest | BulkdataRequest | RenderedRequest
 
-/** One object of an answer: an instance, a frame, a picture, an item of bulk data. */
-export interface Part {
-  /** As the cluster wrote it, parameters included (`image/jp2; transfer-syntax=…`). */
-  readonly contentType: string
-  /** Content-Location, when it was given; a URL of the cluster, never to reach a client. */
-  readonly location?: string
-  /** Bytes in the part when known before they are read. */
-  readonly length?: number
-  /** Read it to its end before asking for the next part; a truncated or stalled body throws `ClusterError`. */
-  readonly body: AsyncIterable<Uint8Array>
-}
-
-/**
- * The parts of an answer in the order the cluster sends them. Leaving the loop early (`return`) cancels the
- * transfer and frees its connection. Ends normally only when the cluster's answer was complete: a multipart
- * answer without its closing boundary throws `ClusterError` with reason `truncated`.
- */
-export type Parts = AsyncIterable<Part>
-
 /** One instance on its way to a cluster. */
 export interface InstanceUpload {
   readonly header: InstanceHeader
@@ -166,6 +147,3 @@ export interface Cluster {
 
   close(): Promise<void>
 }
-
-/** A readable stream is what most kinds have at hand; it is an async iterable with bounded buffering. */
-export type ByteStream = Readable | AsyncIterable<Uint8Array>

@@ -1,5 +1,6 @@
-import type { FramesRequest, ObjectRequest, Parts, RenderedRequest, Target } from '../clusters/cluster.ts'
+import type { FramesRequest, ObjectRequest, RenderedRequest, Target } from '../clusters/cluster.ts'
 import type { Dataset } from '../dicom/dataset.ts'
+import type { Parts } from '../dicom/multipart.ts'
 
 /** Known before the first byte: 206 when something of the union cannot be had or a cluster is silent. */
 export interface RetrieveAnswer<Body> {

@@ -1,5 +1,5 @@
-import type { Parts } from '../clusters/cluster.ts'
 import type { Dataset } from '../dicom/dataset.ts'
+import type { Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
 
 export interface StoreRequest {
