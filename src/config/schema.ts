@@ -1,13 +1,24 @@
+import { isIPv4 } from 'node:net'
 import { z } from 'zod'
 
 /** Identifiers of sites and clusters: they go into answers, metrics and paths, so they stay plain. */
+const idRule = 'lower-case letters, digits and dashes, at most 32 characters, e.g. "north"'
 const id = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, 'lower-case letters, digits and dashes, at most 32 characters, e.g. "north"')
+  .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, idRule)
+  .describe(idRule)
 
+const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
+
+/** Credentials in an address would show up in logs and errors; they have their own keys. */
 const httpUrl = z
   .string()
-  .refine((text) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol), 'an http:// or https:// address')
+  .refine(isHttpUrl, { error: 'an http:// or https:// address', abort: true })
+  .refine((text) => new URL(text).username === '' && new URL(text).password === '', {
+    error: 'an address without user name and password',
+    abort: true,
+  })
+  .refine((text) => !/[?#]/.test(text), 'an address without ? and #')
 
 const milliseconds = z.int().min(1).max(3_600_000)
 const count = z.int().min(1)
@@ -62,29 +73,36 @@ const cluster = z
 export const scopes = ['query', 'retrieve', 'store', 'admin'] as const
 export type Scope = (typeof scopes)[number]
 
-const auth = z.strictObject({
-  apiKeys: z
-    .array(
-      z.strictObject({
-        name: id,
-        /** `sha256:<hex>` as printed by `dicomweb-link hash-key`; the key itself is never stored. */
-        hash: z
-          .string()
-          .regex(/^sha256:[0-9a-f]{64}$/, 'sha256:<64 hex digits>, as printed by "dicomweb-link hash-key"'),
-        scopes: z.array(z.enum(scopes)).min(1),
-      }),
-    )
-    .optional(),
-  oidc: z
-    .strictObject({
-      issuer: httpUrl,
-      audience: z.string().min(1),
-      /** Default: what `<issuer>/.well-known/openid-configuration` says. */
-      jwksUri: httpUrl.optional(),
-      clockSkewSeconds: z.int().min(0).max(600).default(60),
-    })
-    .optional(),
+const apiKey = z.strictObject({
+  /** Who it was given to; goes into the log. */
+  name: id,
+  /** `sha256:<hex>` as printed by `dicomweb-link hash-key`; the key itself is never stored. */
+  hash: z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256:<64 hex digits>, as printed by "dicomweb-link hash-key"'),
+  scopes: z.array(z.enum(scopes)).min(1),
 })
+
+const oidc = z.strictObject({
+  issuer: httpUrl,
+  audience: z.string().min(1),
+  /** Default: what `<issuer>/.well-known/openid-configuration` says. */
+  jwksUri: httpUrl.optional(),
+  clockSkewSeconds: z.int().min(0).max(600).default(60),
+})
+
+/** Who may call; at least one way, else nobody could. */
+const auth = z
+  .strictObject({
+    apiKeys: z
+      .array(apiKey)
+      .min(1)
+      .max(1000)
+      .refine((keys) => new Set(keys.map((key) => key.name)).size === keys.length, 'names that differ from each other')
+      .optional(),
+    oidc: oidc.optional(),
+  })
+  .refine((it) => it.apiKeys !== undefined || it.oidc !== undefined, 'apiKeys, oidc or both')
+
+const isOrigin = (text: string) => text === '*' || (isHttpUrl(text) && new URL(text).origin === text)
 
 const limits = z.strictObject({
   maxHeaderBytes: bytes.default(32 * 1024),
@@ -102,8 +120,12 @@ const limits = z.strictObject({
   maxJsonBytes: bytes.default(256 * 1024 ** 2),
   /** Of one part kept in memory so that it can be replaced from another cluster when its holder dies. */
   maxBufferedPartBytes: bytes.default(4 * 1024 ** 2),
-  /** From the first byte of a request to its last. */
-  requestTimeoutMs: milliseconds.default(600_000),
+  /** Longest time a client may take to send the header of a request. */
+  headersTimeoutMs: milliseconds.default(20_000),
+  /** Longest silence of a client in the middle of its request's body, or before it takes more of its answer. */
+  clientIdleTimeoutMs: milliseconds.default(60_000),
+  /** From the first byte of a request to the last of its answer. */
+  requestTimeoutMs: milliseconds.default(3_600_000),
 })
 
 const file = z.strictObject({
@@ -122,7 +144,14 @@ const file = z.strictObject({
     })
     .prefault({}),
   auth: auth.optional(),
-  cors: z.strictObject({ origins: z.array(z.string().min(1)).default([]) }).prefault({}),
+  cors: z
+    .strictObject({
+      /** Origins whose pages may read answers: exact, or `*` for any when there is authentication. */
+      origins: z
+        .array(z.string().refine(isOrigin, 'an origin such as "https://viewer.example.org", or "*"'))
+        .default([]),
+    })
+    .prefault({}),
   limits: limits.prefault({}),
   /** Serve the OHIF viewer at `/`. */
   viewer: z.boolean().default(true),
@@ -137,21 +166,44 @@ export const configSchema = file.superRefine((config, context) => {
   const seen = new Set<string>()
   for (const [index, { id: name }] of config.clusters.entries()) {
     if (seen.has(name)) {
-      context.addIssue({ code: 'custom', path: ['clusters', index, 'id'], message: `"${name}" is used twice` })
+      context.addIssue({ code: 'custom', path: ['clusters', index, 'id'], message: 'an id no other cluster has' })
     }
     seen.add(name)
   }
   const homes = config.clusters.filter((it) => it.role === 'home').length
   if (homes !== 1) {
+    const message = `exactly one cluster with role home (there are ${homes})`
+    context.addIssue({ code: 'custom', path: ['clusters'], message })
+  }
+  if (config.auth === undefined) guardOpenAccess(config, context)
+})
+
+/** Without authentication everybody who can connect may read everything: nobody but this machine may. */
+function guardOpenAccess(config: Config, context: z.RefinementCtx): void {
+  if (!isLoopback(config.listen.host)) {
     context.addIssue({
       code: 'custom',
-      path: ['clusters'],
-      message: `exactly one cluster has role home, found ${homes}`,
+      path: ['listen', 'host'],
+      message:
+        'a loopback address (127.0.0.1, ::1, localhost) as long as there is no "auth"; ' +
+        'configure auth.apiKeys or auth.oidc to listen on other addresses',
     })
   }
-})
+  if (config.cors.origins.includes('*')) {
+    const message = 'exact origins as long as there is no "auth": "*" would let any web page read the studies'
+    context.addIssue({ code: 'custom', path: ['cors', 'origins'], message })
+  }
+}
+
+/** Whether a host name or address reaches nobody but this machine. */
+export function isLoopback(host: string): boolean {
+  const name = host.replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  return name === 'localhost' || name === '::1' || (isIPv4(name) && name.startsWith('127.'))
+}
 
 export type Config = z.infer<typeof file>
 export type ClusterConfig = z.infer<typeof cluster>
 export type ClusterAuth = z.infer<typeof clusterAuth>
+export type AuthConfig = z.infer<typeof auth>
+export type OidcConfig = z.infer<typeof oidc>
 export type Limits = z.infer<typeof limits>
