@@ -1,6 +1,6 @@
-import { sql } from 'drizzle-orm'
-import { bigint, index, integer, jsonb, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
+import { bigint, index, integer, json, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
 import type { Dataset } from '../dicom/dataset.ts'
+import type { Uid } from '../dicom/uid.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 
@@ -8,7 +8,7 @@ const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' 
 export const studyLocation = pgTable(
   'study_location',
   {
-    studyInstanceUID: text('study_instance_uid').notNull(),
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
     cluster: text('cluster').notNull(),
     /** Instances of the study at that cluster when last told, or null when it did not say. */
     instances: integer('instances'),
@@ -21,7 +21,7 @@ export const studyLocation = pgTable(
 export const convergeJob = pgTable(
   'converge_job',
   {
-    studyInstanceUID: text('study_instance_uid').notNull(),
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
     cluster: text('cluster').notNull(),
     /** Counts the requests; a run that began at a lower generation does not finish the job. */
     generation: integer('generation').notNull().default(1),
@@ -31,40 +31,54 @@ export const convergeJob = pgTable(
     runAt: at('run_at').notNull().defaultNow(),
     /** When the oldest unmet request was made. */
     requestedAt: at('requested_at').notNull().defaultNow(),
-    /** Who works on it, until when; a lapsed lease is anybody's. */
-    leaseOwner: text('lease_owner'),
+    /** Names one claim, not only one process, and until when it holds; a lapsed lease is anybody's. */
+    lease: text('lease'),
     leaseUntil: at('lease_until'),
     lastError: text('last_error'),
   },
   (table) => [
     primaryKey({ columns: [table.studyInstanceUID, table.cluster] }),
-    index('converge_job_due').on(table.runAt),
+    index('converge_job_due').on(table.cluster, table.runAt),
   ],
 )
 
-/** Instances of the embedded clusters; the file lies in the data directory under `path`. */
+/**
+ * Instances of the embedded clusters; the file lies in the cluster's folder under `path`. The JSON columns are `json`,
+ * not `jsonb`: they are only ever read whole, `json` is cheaper to write, and it keeps the NUL characters that real
+ * files carry in their texts.
+ */
 export const embeddedInstance = pgTable(
   'embedded_instance',
   {
     cluster: text('cluster').notNull(),
-    sopInstanceUID: text('sop_instance_uid').notNull(),
-    seriesInstanceUID: text('series_instance_uid').notNull(),
-    studyInstanceUID: text('study_instance_uid').notNull(),
-    sopClassUID: text('sop_class_uid').notNull(),
-    transferSyntaxUID: text('transfer_syntax_uid').notNull(),
+    sopInstanceUID: text('sop_instance_uid').$type<Uid>().notNull(),
+    seriesInstanceUID: text('series_instance_uid').$type<Uid>().notNull(),
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
+    sopClassUID: text('sop_class_uid').$type<Uid>().notNull(),
+    transferSyntaxUID: text('transfer_syntax_uid').$type<Uid>().notNull(),
+    /** Instance Number; the largest integer when the instance has none, so that it sorts last. */
+    instanceNumber: integer('instance_number').notNull(),
     /** SHA-256 in hex over the dataset, from `datasetOffset` to the end of the file. */
     digest: text('digest').notNull(),
     /** Bytes in the file. */
     size: bigint('size', { mode: 'number' }).notNull(),
     /** Relative to the cluster's folder. */
     path: text('path').notNull(),
+    /** What an instance row of a query carries unasked: spares reading `metadata` for plain lists. */
+    attributes: json('attributes').$type<Dataset>().notNull(),
     /** DICOM JSON of the whole dataset, bulk data by URI relative to the instance. */
-    metadata: jsonb('metadata').$type<Dataset>().notNull(),
+    metadata: json('metadata').$type<Dataset>().notNull(),
     storedAt: at('stored_at').notNull().defaultNow(),
   },
   (table) => [
     primaryKey({ columns: [table.cluster, table.sopInstanceUID] }),
-    index('embedded_instance_series').on(table.cluster, table.studyInstanceUID, table.seriesInstanceUID),
+    index('embedded_instance_order').on(
+      table.cluster,
+      table.studyInstanceUID,
+      table.seriesInstanceUID,
+      table.instanceNumber,
+      table.sopInstanceUID,
+    ),
   ],
 )
 
@@ -73,19 +87,25 @@ export const embeddedStudy = pgTable(
   'embedded_study',
   {
     cluster: text('cluster').notNull(),
-    studyInstanceUID: text('study_instance_uid').notNull(),
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
     /** `YYYYMMDD`, or empty when the study has no date. */
     studyDate: text('study_date').notNull().default(''),
     patientID: text('patient_id').notNull().default(''),
     accessionNumber: text('accession_number').notNull().default(''),
-    /** Patient and study level attributes, with the counts and the modalities of the study. */
-    attributes: jsonb('attributes').$type<Dataset>().notNull(),
-    updatedAt: at('updated_at').notNull().default(sql`now()`),
+    /** Patient and study level attributes: the first stored ones, their blanks filled by later instances. */
+    attributes: json('attributes').$type<Dataset>().notNull(),
+    /** Totals over the instances: instances are only ever added, so each commit adds what it inserted. */
+    series: integer('series').notNull().default(0),
+    instances: integer('instances').notNull().default(0),
+    modalities: text('modalities').array().notNull().default([]),
+    sopClasses: text('sop_classes').array().notNull().default([]),
+    updatedAt: at('updated_at').notNull().defaultNow(),
   },
   (table) => [
     primaryKey({ columns: [table.cluster, table.studyInstanceUID] }),
-    index('embedded_study_date').on(table.cluster, table.studyDate),
+    index('embedded_study_date').on(table.cluster, table.studyDate, table.studyInstanceUID),
     index('embedded_study_patient').on(table.cluster, table.patientID),
+    index('embedded_study_accession').on(table.cluster, table.accessionNumber),
   ],
 )
 
@@ -94,9 +114,11 @@ export const embeddedSeries = pgTable(
   'embedded_series',
   {
     cluster: text('cluster').notNull(),
-    seriesInstanceUID: text('series_instance_uid').notNull(),
-    studyInstanceUID: text('study_instance_uid').notNull(),
-    attributes: jsonb('attributes').$type<Dataset>().notNull(),
+    seriesInstanceUID: text('series_instance_uid').$type<Uid>().notNull(),
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
+    /** Series level attributes: the first stored ones, their blanks filled by later instances. */
+    attributes: json('attributes').$type<Dataset>().notNull(),
+    instances: integer('instances').notNull().default(0),
   },
   (table) => [primaryKey({ columns: [table.cluster, table.studyInstanceUID, table.seriesInstanceUID] })],
 )

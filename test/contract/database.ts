@@ -1,0 +1,205 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import type { Database } from '../../src/db/connect.ts'
+import {
+  type ClaimedJob,
+  claimConverge,
+  completeConverge,
+  failConverge,
+  queueDepth,
+  releaseConverge,
+  renewLease,
+  requestConverge,
+} from '../../src/db/converge-jobs.ts'
+import { convergeJob, studyLocation } from '../../src/db/schema.ts'
+import { forgetHolder, holdersOf, rememberHolders } from '../../src/db/study-location.ts'
+import { parseUid, type Uid } from '../../src/dicom/uid.ts'
+import { letTimePass } from '../support/database.ts'
+
+const uid = (n: number): Uid => parseUid(`1.2.3.${n}`, 'test')
+const minute = 60_000
+
+/** What the repositories promise, on whatever database: `open` gives two handles on the same fresh one. */
+export function databaseContract(
+  name: string,
+  open: () => Promise<{ db: Database; other: Database; close(): Promise<void> }>,
+): void {
+  describe(`${name}: repositories`, () => {
+    let opened: Awaited<ReturnType<typeof open>>
+    const db = () => opened.db
+    beforeAll(async () => {
+      opened = await open()
+    })
+    afterAll(() => opened?.close())
+    beforeEach(async () => {
+      await db().delete(convergeJob)
+      await db().delete(studyLocation)
+    })
+
+    locationContract(db)
+    convergeContract(db, () => opened.other)
+    leaseContract(db, () => opened.other)
+  })
+}
+
+function locationContract(db: () => Database): void {
+  it('a study is known at every cluster where it was seen, with the count last told', async () => {
+    await rememberHolders(db(), [
+      { study: uid(1), cluster: 'north', instances: 3 },
+      { study: uid(1), cluster: 'south' },
+      { study: uid(2), cluster: 'south', instances: 9 },
+    ])
+    await rememberHolders(db(), [{ study: uid(1), cluster: 'north', instances: 5 }])
+    await rememberHolders(db(), [{ study: uid(1), cluster: 'north' }])
+    const holders = await holdersOf(db(), uid(1))
+    expect(holders.map((it) => [it.cluster, it.instances])).toEqual([
+      ['north', 5],
+      ['south', null],
+    ])
+    expect(holders[0]?.seenAt).toBeInstanceOf(Date)
+  })
+
+  it('a batch may name a pair twice and be larger than one statement', async () => {
+    const many = Array.from({ length: 2500 }, (_, n) => ({ study: uid(n % 1250), cluster: 'north', instances: n }))
+    await rememberHolders(db(), many)
+    expect(await holdersOf(db(), uid(0))).toMatchObject([{ cluster: 'north', instances: 1250 }])
+    await rememberHolders(db(), [])
+  })
+
+  it('a forgotten holder is gone, the others stay', async () => {
+    await rememberHolders(db(), [
+      { study: uid(1), cluster: 'north' },
+      { study: uid(1), cluster: 'south' },
+    ])
+    await forgetHolder(db(), uid(1), 'north')
+    expect((await holdersOf(db(), uid(1))).map((it) => it.cluster)).toEqual(['south'])
+    expect(await holdersOf(db(), uid(99))).toEqual([])
+  })
+}
+
+const claim = (db: Database, limit = 10, clusters = ['north', 'south'], owner = 'test') =>
+  claimConverge(db, { owner, clusters, limit, leaseMs: minute })
+
+async function claimOne(db: Database): Promise<ClaimedJob> {
+  const [job] = await claim(db, 1)
+  if (!job) throw new Error('nothing to claim')
+  return job
+}
+
+function convergeContract(db: () => Database, other: () => Database): void {
+  it('a request is claimed once, completed, and then gone', async () => {
+    await requestConverge(db(), uid(1), ['south', 'south'])
+    const job = await claimOne(db())
+    expect(job).toMatchObject({ study: uid(1), cluster: 'south', generation: 1, attempts: 0 })
+    expect(await claim(db())).toEqual([])
+    expect(await completeConverge(db(), job)).toBe('done')
+    expect(await db().select().from(convergeJob)).toEqual([])
+  })
+
+  it('only jobs of the clusters named are claimed, at most as many as asked for', async () => {
+    await requestConverge(db(), uid(1), ['north', 'south'])
+    await requestConverge(db(), uid(2), ['north', 'south'])
+    await requestConverge(db(), uid(3), [])
+    expect(await claim(db(), 10, [])).toEqual([])
+    expect(await claim(db(), 0)).toEqual([])
+    expect(await claim(db(), 1, ['north'])).toHaveLength(1)
+    expect((await claim(db(), 10, ['north'])).map((it) => it.cluster)).toEqual(['north'])
+    expect(await claim(db(), 10)).toHaveLength(2)
+  })
+
+  it('two claimers at the same time never get the same job, and together they get all', async () => {
+    for (let n = 0; n < 40; n++) await requestConverge(db(), uid(n), ['north'])
+    const claims = Array.from({ length: 20 }, (_, n) => claim(n % 2 === 0 ? db() : other(), 3))
+    const jobs = (await Promise.all(claims)).flat()
+    // A claimer passes by rows that are being claimed, so a last round takes what all of them passed by.
+    jobs.push(...(await claim(db(), 100)))
+    expect(jobs).toHaveLength(40)
+    expect(new Set(jobs.map((it) => it.study)).size).toBe(40)
+  })
+
+  it('a request during a run makes it run again', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    const first = await claimOne(db())
+    await requestConverge(db(), uid(1), ['south'])
+    expect(await claim(db())).toEqual([])
+    expect(await completeConverge(db(), first)).toBe('again')
+    const second = await claimOne(db())
+    expect(second.generation).toBe(2)
+    expect(await completeConverge(db(), second)).toBe('done')
+  })
+
+  it('a failed job waits for its time and counts its attempts; a new request makes it due at once', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    expect(await failConverge(db(), await claimOne(db()), 'south did not answer', minute)).toBe(true)
+    expect(await claim(db())).toEqual([])
+    await letTimePass(db(), minute)
+    const again = await claimOne(db())
+    expect(again.attempts).toBe(1)
+    await failConverge(db(), again, 'south did not answer', minute)
+    await requestConverge(db(), uid(1), ['south'])
+    expect(await claimOne(db())).toMatchObject({ attempts: 0, generation: 2 })
+  })
+
+  it('a run that fails after a new request is due at once, as if it had never failed', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    const job = await claimOne(db())
+    await requestConverge(db(), uid(1), ['south'])
+    expect(await failConverge(db(), job, 'south did not answer', minute)).toBe(true)
+    expect(await claimOne(db())).toMatchObject({ attempts: 0, generation: 2 })
+  })
+
+  it('requests of several studies are made together or not at all', async () => {
+    const undone = db().transaction(async (tx) => {
+      await requestConverge(tx, uid(1), ['south'])
+      throw new Error('changed my mind')
+    })
+    await expect(undone).rejects.toThrow('changed my mind')
+    expect(await queueDepth(db())).toEqual([])
+  })
+}
+
+function leaseContract(db: () => Database, other: () => Database): void {
+  it('a lapsed lease is claimed by another, and nothing the first owner says changes the job any more', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    const first = await claimOne(db())
+    await letTimePass(db(), minute)
+    const second = await claimOne(other())
+    expect(second.lease).not.toBe(first.lease)
+    const before = await db().select().from(convergeJob)
+    expect(await completeConverge(db(), first)).toBe('lost')
+    expect(await failConverge(db(), first, 'too late', 0)).toBe(false)
+    expect(await renewLease(db(), first, minute)).toBe(false)
+    await releaseConverge(db(), first)
+    expect(await db().select().from(convergeJob)).toEqual(before)
+    expect(await completeConverge(other(), second)).toBe('done')
+  })
+
+  it('a renewed lease outlives its first term', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    const job = await claimOne(db())
+    expect(await renewLease(db(), job, 3 * minute)).toBe(true)
+    await letTimePass(db(), 2 * minute)
+    expect(await claim(other())).toEqual([])
+    await letTimePass(db(), 2 * minute)
+    expect(await claim(other())).toHaveLength(1)
+  })
+
+  it('a released job is due at once and has not failed', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    await releaseConverge(db(), await claimOne(db()))
+    expect(await claimOne(other())).toMatchObject({ attempts: 0, generation: 1 })
+  })
+
+  it('the depth of the queue tells waiting from running and since when the oldest request stands', async () => {
+    await requestConverge(db(), uid(1), ['north', 'south'])
+    await letTimePass(db(), minute)
+    await requestConverge(db(), uid(2), ['south'])
+    await claim(db(), 1, ['south'])
+    const depth = await queueDepth(db())
+    expect(depth).toMatchObject([
+      { cluster: 'north', waiting: 1, running: 0 },
+      { cluster: 'south', waiting: 1, running: 1 },
+    ])
+    const [row] = await db().select().from(convergeJob).orderBy(convergeJob.requestedAt).limit(1)
+    expect(depth[1]?.oldestRequestedAt).toEqual(row?.requestedAt)
+  })
+}

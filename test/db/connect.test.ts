@@ -1,0 +1,146 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { sql } from 'drizzle-orm'
+import { afterEach, describe, expect, it } from 'vitest'
+import { openDatabase } from '../../src/db/connect.ts'
+import { guard } from '../../src/db/errors.ts'
+import { lockDirectory } from '../../src/db/lock.ts'
+import { studyLocation } from '../../src/db/schema.ts'
+import { holdersOf, rememberHolders } from '../../src/db/study-location.ts'
+import { parseUid } from '../../src/dicom/uid.ts'
+import { temporaryFolder } from '../support/database.ts'
+import { postgresAvailable, startPostgres } from '../support/postgres.ts'
+
+const study = parseUid('1.2.3', 'test')
+const closers: (() => Promise<unknown>)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+async function folder(): Promise<string> {
+  const it = await temporaryFolder()
+  closers.push(it.remove)
+  return it.path
+}
+
+describe('the embedded database', () => {
+  it('keeps what was written over a restart', async () => {
+    const dataDir = await folder()
+    const first = await openDatabase({ dataDir })
+    await rememberHolders(first, [{ study, cluster: 'north', instances: 4 }])
+    await first.close()
+    const second = await openDatabase({ dataDir })
+    closers.push(() => second.close())
+    expect(await holdersOf(second, study)).toMatchObject([{ cluster: 'north', instances: 4 }])
+  })
+
+  it('refuses a schema that a newer version made', async () => {
+    const dataDir = await folder()
+    const db = await openDatabase({ dataDir })
+    await db.execute(sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('future', 9999999999999)`)
+    await db.close()
+    const refused = expect.objectContaining({ code: 'config', message: expect.stringContaining('newer version') })
+    await expect(openDatabase({ dataDir })).rejects.toEqual(refused)
+    // It let go of the folder.
+    const lock = await lockDirectory(dataDir)
+    lock.release()
+  })
+
+  it('says so when the data directory cannot be one', async () => {
+    const dataDir = join(await folder(), 'file')
+    await writeFile(dataDir, '')
+    const refused = expect.objectContaining({ code: 'config', message: expect.stringContaining('cannot be written') })
+    await expect(openDatabase({ dataDir })).rejects.toEqual(refused)
+  })
+
+  it.skipIf(process.getuid?.() === 0)('says so when the data directory is read-only', async () => {
+    const dataDir = join(await folder(), 'data')
+    await mkdir(dataDir)
+    await chmod(dataDir, 0o500)
+    await expect(openDatabase({ dataDir })).rejects.toMatchObject({ code: 'config' })
+  })
+
+  it('errors tell what was attempted but never the values', async () => {
+    const dataDir = await folder()
+    const db = await openDatabase({ dataDir })
+    closers.push(() => db.close())
+    const secret = 'DOE^JANE'
+    const failing = guard('test the guard', () =>
+      db.insert(studyLocation).values({ studyInstanceUID: study, cluster: secret, instances: secret as never }),
+    )
+    const error = await failing.catch((it: Error) => it)
+    expect(error).toMatchObject({ name: 'DatabaseError', message: 'database: could not test the guard (22P02)' })
+    expect(JSON.stringify([error, String((error as Error).cause), (error as Error).stack])).not.toContain('JANE')
+  })
+})
+
+describe('the lock of the data directory', () => {
+  it('is not given twice, and is free after release', async () => {
+    const directory = await folder()
+    const first = await lockDirectory(directory)
+    const taken = expect.objectContaining({ code: 'config', message: expect.stringContaining('another dicomweb-link') })
+    await expect(lockDirectory(directory)).rejects.toEqual(taken)
+    first.release()
+    const second = await lockDirectory(directory)
+    second.release()
+  })
+
+  it('dies with its process, even by kill -9', async () => {
+    const directory = await folder()
+    const module = JSON.stringify(new URL('../../src/db/lock.ts', import.meta.url).href)
+    const script = `const { lockDirectory } = await import(${module});
+      globalThis.lock = await lockDirectory(${JSON.stringify(directory)}); console.log('held'); setInterval(() => {}, 1e6)`
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    await once(createInterface({ input: child.stdout }), 'line')
+    await expect(lockDirectory(directory)).rejects.toMatchObject({ code: 'config' })
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+    const lock = await lockDirectory(directory)
+    lock.release()
+  })
+})
+
+describe('PostgreSQL that cannot be used', () => {
+  it.each([
+    ['nobody listens', 'postgres://proxy:hunter2@127.0.0.1:1/link'],
+    ['the address is none', 'postgres://proxy:hunter2@:nowhere:/link'],
+  ])('%s: a config error that keeps the secrets', async (_, url) => {
+    const error = await openDatabase({ url, dataDir: '' }).catch((it: Error) => it)
+    expect(error).toMatchObject({ code: 'config', message: expect.stringContaining('database.url') })
+    const { message, stack, cause } = error as Error
+    expect([message, stack, String(cause)].join()).not.toMatch(/hunter2|127\.0\.0\.1.*hunter/)
+  })
+})
+
+describe.skipIf(!postgresAvailable)('PostgreSQL', () => {
+  it('proxies that start at the same time on an empty database do not clash', async () => {
+    const server = await startPostgres()
+    closers.push(server.stop)
+    const url = await server.createDatabase()
+    const opened = await Promise.all(Array.from({ length: 4 }, () => openDatabase({ url, dataDir: '' })))
+    for (const db of opened) closers.push(() => db.close())
+    expect(await Promise.all(opened.map((db) => holdersOf(db, study)))).toEqual([[], [], [], []])
+  })
+
+  it('a database that does not exist, and one of a newer version, are config errors', async () => {
+    const server = await startPostgres()
+    closers.push(server.stop)
+    const url = await server.createDatabase()
+    const missing = openDatabase({ url: `${url}x`, dataDir: '' })
+    await expect(missing).rejects.toMatchObject({
+      code: 'config',
+      message: expect.stringContaining('create the database'),
+    })
+    const db = await openDatabase({ url, dataDir: '' })
+    await db.execute(sql`insert into drizzle.__drizzle_migrations (hash, created_at) values ('future', 9999999999999)`)
+    await db.close()
+    const refused = openDatabase({ url, dataDir: '' })
+    await expect(refused).rejects.toMatchObject({ code: 'config', message: expect.stringContaining('newer version') })
+  })
+})

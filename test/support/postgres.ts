@@ -1,0 +1,106 @@
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { existsSync, readdirSync } from 'node:fs'
+import { chown, mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import postgres from 'postgres'
+
+/** A PostgreSQL of the test's own: fresh, on loopback, gone after. */
+export interface PostgresServer {
+  /** A new, empty database on it. */
+  createDatabase(): Promise<string>
+  /** The server process; not to be killed while another test uses it. */
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+const binaries = findBinaries()
+
+/** PostgreSQL refuses to run as root; Debian's package brings a user for it. */
+const serverUser = process.getuid?.() === 0 ? userIds('postgres') : undefined
+
+export const postgresAvailable = binaries !== undefined && (process.getuid?.() !== 0 || serverUser !== undefined)
+
+/** For `describe.skipIf`: what is left out and how to get it. */
+export const postgresMissing =
+  'PostgreSQL: left out, no server binaries (and user "postgres" when root) here; apt-get install postgresql'
+
+export async function startPostgres(): Promise<PostgresServer> {
+  if (binaries === undefined) throw new Error(postgresMissing)
+  const folder = await mkdtemp(join(tmpdir(), 'link-postgres-'))
+  if (serverUser) await chown(folder, serverUser.uid, serverUser.gid)
+  const data = join(folder, 'data')
+  const initdb = ['-D', data, '-U', 'postgres', '-A', 'trust', '-E', 'UTF8', '--locale=C', '--no-sync']
+  await promisify(execFile)(join(binaries, 'initdb'), initdb, { ...serverUser, cwd: folder })
+  const port = await freePort()
+  const settings = ['fsync=off', 'unix_socket_directories=', `port=${port}`, 'listen_addresses=127.0.0.1']
+  const child = spawn(join(binaries, 'postgres'), ['-D', data, ...settings.flatMap((it) => ['-c', it])], {
+    ...serverUser,
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const killAtExit = () => child.kill('SIGKILL')
+  process.once('exit', killAtExit)
+  await ready(child.stderr)
+  const stop = async () => {
+    process.off('exit', killAtExit)
+    const gone = once(child, 'exit')
+    child.kill('SIGINT')
+    await gone
+    await rm(folder, { recursive: true, force: true })
+  }
+  return { createDatabase: () => createDatabase(port), pid: child.pid ?? 0, stop }
+}
+
+async function createDatabase(port: number): Promise<string> {
+  const name = `link_${randomUUID().replaceAll('-', '')}`
+  const admin = postgres(`postgres://postgres@127.0.0.1:${port}/postgres`, { max: 1 })
+  await admin.unsafe(`create database ${name}`)
+  await admin.end()
+  return `postgres://postgres@127.0.0.1:${port}/${name}`
+}
+
+async function ready(stderr: NodeJS.ReadableStream): Promise<void> {
+  const lines: string[] = []
+  const reader = createInterface({ input: stderr })
+  for await (const line of reader) {
+    lines.push(line)
+    if (line.includes('ready to accept connections')) {
+      stderr.resume()
+      return
+    }
+  }
+  throw new Error(`PostgreSQL did not start:\n${lines.join('\n')}`)
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return address.port
+}
+
+/** Debian keeps the server's binaries by version and off the PATH. */
+function findBinaries(): string | undefined {
+  const root = '/usr/lib/postgresql'
+  const debian = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : []
+  const folders = [...debian.map((version) => join(root, version, 'bin')), ...(process.env.PATH ?? '').split(':')]
+  return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres')))
+}
+
+function userIds(name: string): { uid: number; gid: number } | undefined {
+  try {
+    const id = (flag: string) => Number(execFileSync('id', [flag, name], { stdio: ['ignore', 'pipe', 'ignore'] }))
+    return { uid: id('-u'), gid: id('-g') }
+  } catch {
+    return undefined
+  }
+}
