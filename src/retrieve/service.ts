@@ -1,6 +1,25 @@
-import type { FramesRequest, ObjectRequest, RenderedRequest, Target } from '../clusters/cluster.ts'
-import type { Dataset } from '../dicom/dataset.ts'
-import type { Parts } from '../dicom/multipart.ts'
+import type {
+  Cluster,
+  FramesRequest,
+  ObjectRequest,
+  RenderedRequest,
+  RetrieveRequest,
+  Target,
+} from '../clusters/cluster.ts'
+import type { ClusterStatus } from '../clusters/registry.ts'
+import type { Clock } from '../core/clock.ts'
+import { LinkError } from '../core/errors.ts'
+import { ClusterError } from '../core/outcome.ts'
+import { type Dataset, firstString } from '../dicom/dataset.ts'
+import type { Part, Parts } from '../dicom/multipart.ts'
+import { tag } from '../dicom/tags.ts'
+import { isUid } from '../dicom/uid.ts'
+import { followToken, pointToProxy } from './bulkdata.ts'
+import { rankHolders } from './choose.ts'
+import { incompleteBecause, noHolderLeft } from './failure.ts'
+import { type Holder, type LocationIndex, Locator } from './locate.ts'
+import { firstToDeliver, identified, prime } from './relay.ts'
+import { type Fetch, type Item, planUnion, relayUnion } from './union.ts'
 
 /** Known before the first byte: 206 when something of the union cannot be had or a cluster is silent. */
 export interface RetrieveAnswer<Body> {
@@ -23,4 +42,151 @@ export interface RetrieveService {
   /** `token`: the last path segment of a BulkDataURI this service wrote. */
   bulkdata(target: Required<Target>, token: string, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
   rendered(request: RenderedRequest, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
+  /** To be called when something of the study was stored. */
+  forget(study: Target['study']): void
 }
+
+export interface RetrieveDependencies {
+  /** In the order of configuration. */
+  readonly clusters: readonly Cluster[]
+  readonly status: () => readonly ClusterStatus[]
+  readonly index: LocationIndex
+  readonly clock: Clock
+  /** Bytes of one part held back so that it can be replaced from another cluster. */
+  readonly maxBufferedPartBytes: number
+}
+
+/** Locate → choose → relay: from the best location, from the next one when it fails, joined when copies are partial. */
+export function createRetrieveService(deps: RetrieveDependencies): RetrieveService {
+  const locator = new Locator(deps)
+  const maxBytes = deps.maxBufferedPartBytes
+
+  const ranked = (holders: readonly Holder[], series: Target['series']) => {
+    const statuses = new Map(deps.status().map((status) => [status.id, status]))
+    return rankHolders(
+      holders.map((holder) => ({ holder, status: statuses.get(holder.cluster.id) })),
+      series,
+    )
+  }
+
+  /** The union of all copies below a target, in one representation. */
+  async function wholeUnion<T>(target: Target, fetch: Fetch<T>, signal: AbortSignal) {
+    const { holders, silent } = await locator.locate(target.study, signal)
+    const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
+    if (holding.length === 0) throw noHolderLeft(describe(target), silent)
+    const union = await planUnion(target, ranked(holding, target.series), signal)
+    const doubts = [...silent, ...union.silent]
+    const body = await prime(relayUnion(target, union, fetch))
+    if (!body) throw noHolderLeft(describe(target), doubts)
+    return { status: doubts.length > 0 ? 206 : 200, warnings: incompleteBecause(doubts), body } as const
+  }
+
+  /** One object from one cluster: from where it is likely to be, else from wherever it is. */
+  async function oneObject(target: Target, request: RetrieveRequest, signal: AbortSignal) {
+    const errors: ClusterError[] = []
+    const likely = ranked(await locator.likely(target), target.series).map(({ cluster }) => cluster)
+    const body =
+      (await firstToDeliver(likely, request, { maxBytes, signal, errors })) ??
+      (await fromTheRest(likely, target, request, errors, signal))
+    return { status: 200, warnings: [], body } as const
+  }
+
+  async function fromTheRest(
+    asked: readonly Cluster[],
+    target: Target,
+    request: RetrieveRequest,
+    errors: ClusterError[],
+    signal: AbortSignal,
+  ): Promise<Parts> {
+    locator.forget(target.study)
+    const { holders, silent } = await locator.locate(target.study, signal)
+    const rest = ranked(holders, target.series).flatMap(({ cluster }) => (asked.includes(cluster) ? [] : cluster))
+    const body = await firstToDeliver(rest, request, { maxBytes, signal, errors })
+    if (!body) throw noHolderLeft(describe(target), [...errors, ...silent])
+    return body
+  }
+
+  /** The instance that stands for a study or series in a picture: the middle one. */
+  async function representative(target: Target, signal: AbortSignal): Promise<Target> {
+    if (target.instance) return target
+    const { holders, silent } = await locator.locate(target.study, signal)
+    const { sources } = await planUnion(target, ranked(holders, target.series).slice(0, 1), signal)
+    const instances = sources.flatMap(({ inventory }) => [...inventory])
+    const middle = instances[Math.floor(instances.length / 2)]
+    if (!middle) throw noHolderLeft(describe(target), silent)
+    return { study: target.study, series: middle[1], instance: middle[0] }
+  }
+
+  return {
+    instances(request, signal) {
+      const { target } = request
+      if (target.instance) return oneObject(target, { kind: 'instances', ...request }, signal)
+      const fetch: Fetch<Part> = (cluster, part) =>
+        fetchInstances(cluster, { ...request, target: part }, maxBytes, signal)
+      return wholeUnion(target, fetch, signal)
+    },
+
+    frames: (request, signal) => oneObject(request.target, { kind: 'frames', ...request }, signal),
+
+    metadata: (target, base, signal) =>
+      wholeUnion(target, (cluster, part) => fetchMetadata(cluster, part, base, signal), signal),
+
+    async bulkdata(target, token, signal) {
+      const { cluster, path } = followToken(token, target, deps.clusters)
+      const errors: ClusterError[] = []
+      const body = await firstToDeliver([cluster], { kind: 'bulkdata', path }, { maxBytes, signal, errors })
+      if (!body) throw noHolderLeft(describe(target), errors)
+      return { status: 200, warnings: [], body }
+    },
+
+    async rendered(request, signal) {
+      try {
+        return await oneObject(request.target, request, signal)
+      } catch (thrown) {
+        if (request.kind !== 'thumbnail' || !(thrown instanceof LinkError) || !lacksThumbnails(thrown)) throw thrown
+        const target = await representative(request.target, signal)
+        return oneObject(target, smallRendering({ ...request, target }), signal)
+      }
+    },
+
+    forget: (study) => locator.forget(study),
+  }
+}
+
+async function* fetchInstances(
+  cluster: Cluster,
+  request: Omit<ObjectRequest, 'kind'>,
+  maxBytes: number,
+  signal: AbortSignal,
+): AsyncGenerator<Item<Part>> {
+  const parts = await cluster.retrieve({ kind: 'instances', ...request }, signal)
+  yield* identified(cluster, parts, maxBytes)
+}
+
+async function* fetchMetadata(
+  cluster: Cluster,
+  target: Target,
+  base: string,
+  signal: AbortSignal,
+): AsyncGenerator<Item<Dataset>> {
+  for await (const dataset of cluster.metadata(target, signal)) {
+    const instance = firstString(dataset, tag.SOPInstanceUID)
+    if (!isUid(instance)) throw new ClusterError(cluster.id, 'malformed', 'sent metadata without a SOP Instance UID')
+    yield { instance, value: pointToProxy(dataset, cluster.id, base) }
+  }
+}
+
+const lacksThumbnails = ({ code }: LinkError) => code === 'not-found' || code === 'not-acceptable'
+
+/** Edge of a thumbnail in pixels when the client names no viewport. */
+const thumbnailEdge = 256
+
+/** Many archives render but make no thumbnails; a small rendering is one. */
+const smallRendering = (request: RenderedRequest): RenderedRequest => ({
+  ...request,
+  kind: 'rendered',
+  parameters: { viewport: `${thumbnailEdge},${thumbnailEdge}`, ...request.parameters },
+})
+
+const describe = ({ study, series, instance }: Target): string =>
+  instance ? `instance ${instance}` : series ? `series ${series}` : `study ${study}`

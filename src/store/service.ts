@@ -1,6 +1,9 @@
+import type { Cluster, InstanceUpload } from '../clusters/cluster.ts'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { receive } from './receive.ts'
+import { type Refusal, storeResponse } from './response.ts'
 
 export interface StoreRequest {
   /** From the path: instances of any other study are refused one by one. */
@@ -24,4 +27,41 @@ export interface StoreService {
    * `unavailable` when home is down, `bad-request` when the multipart body is malformed.
    */
   store(request: StoreRequest, signal: AbortSignal): Promise<StoreAnswer>
+}
+
+export interface StoreDependencies {
+  readonly home: Cluster
+  readonly maxBufferedPartBytes: number
+  /** Makes the intent to bring these studies to every linked cluster durable; resolves when a crash cannot lose it. */
+  readonly replicate: (studies: readonly Uid[]) => Promise<void>
+}
+
+/** Receive → home → make replication durable → acknowledge. */
+export function createStoreService({ home, maxBufferedPartBytes, replicate }: StoreDependencies): StoreService {
+  async function storeAtHome(uploads: AsyncIterable<InstanceUpload>, touched: Set<Uid>, signal: AbortSignal) {
+    try {
+      return await home.store(noting(uploads, touched), signal)
+    } finally {
+      // Also when it failed: home may have kept some of it. What it has not, converging finds out and leaves alone.
+      await replicate([...touched])
+    }
+  }
+
+  return {
+    async store({ study, parts, base }, signal) {
+      const refusals: Refusal[] = []
+      const touched = new Set<Uid>()
+      const received = receive(parts, { study, maxBufferedPartBytes, refuse: (refusal) => refusals.push(refusal) })
+      const results = await storeAtHome(received, touched, signal)
+      return storeResponse(results, refusals, base)
+    },
+  }
+}
+
+/** Notes the study of each upload before home sees it. */
+async function* noting(uploads: AsyncIterable<InstanceUpload>, touched: Set<Uid>): AsyncGenerator<InstanceUpload> {
+  for await (const upload of uploads) {
+    touched.add(upload.header.studyInstanceUID)
+    yield upload
+  }
 }

@@ -1,0 +1,23 @@
+import type { Part } from './multipart.ts'
+
+/**
+ * Holds a part back until it is whole, so that nobody downstream ever sees half of it. A part larger than `maxBytes`
+ * is passed on as it comes instead; if its source breaks off, its body throws.
+ */
+export async function holdBack(part: Part, maxBytes: number): Promise<Part> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  const source = part.body[Symbol.asyncIterator]()
+  for (;;) {
+    const next = await source.next()
+    if (next.done) return { ...part, length: size, body: replay(chunks) }
+    chunks.push(next.value)
+    size += next.value.byteLength
+    if (size > maxBytes) return { ...part, body: replay(chunks, source) }
+  }
+}
+
+async function* replay(chunks: readonly Uint8Array[], rest?: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks
+  if (rest) yield* { [Symbol.asyncIterator]: () => rest }
+}

@@ -1,0 +1,83 @@
+#!/usr/bin/env node
+import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { checkAll, serve } from './compose.ts'
+import { toError } from './core/errors.ts'
+
+/** The command line; the only file that ends the process. */
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
+const program = new Command('dicomweb-link')
+  .description('One DICOMweb address in front of many PACS clusters.')
+  .version(version)
+  .addHelpText('after', '\nStart without a configuration to see it work on generated studies: dicomweb-link serve')
+
+program
+  .command('serve', { isDefault: true })
+  .description('run the proxy; without --config a demo with two embedded clusters')
+  .option('-c, --config <file>', 'configuration, YAML or JSON; see examples/ and docs/operations.md')
+  .option('-p, --port <number>', 'port to listen on, instead of the configured one (8080)', portNumber)
+  .option(
+    '-d, --data-dir <folder>',
+    'folder for database and embedded clusters, instead of the configured one (./data)',
+  )
+  .action(async (options: ServeOptions) => {
+    const running = await serve(options)
+    const stop = once(async () => {
+      await running.stop()
+      process.exit(0)
+    })
+    process.on('SIGTERM', stop)
+    process.on('SIGINT', stop)
+  })
+
+program
+  .command('check')
+  .description('say what each configured cluster answers, supports and lacks')
+  .requiredOption('-c, --config <file>', 'configuration, YAML or JSON')
+  .option('--json', 'machine-readable report')
+  .action(async (options: { config: string; json?: boolean }) => {
+    const { text, healthy } = await checkAll(options)
+    process.stdout.write(`${text}\n`)
+    process.exitCode = healthy ? 0 : 1
+  })
+
+program
+  .command('hash-key')
+  .description('make an API key, or hash the one on standard input, for auth.apiKeys')
+  .option('--stdin', 'hash the key read from standard input instead of making one')
+  .action((options: { stdin?: boolean }) => {
+    const key = options.stdin ? readFileSync(0, 'utf8').trim() : randomBytes(32).toString('base64url')
+    if (!options.stdin) process.stdout.write(`key:  ${key}\n`)
+    process.stdout.write(`hash: sha256:${createHash('sha256').update(key).digest('hex')}\n`)
+  })
+
+interface ServeOptions {
+  readonly config?: string
+  readonly port?: number
+  readonly dataDir?: string
+}
+
+function portNumber(text: string): number {
+  const port = Number(text)
+  if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port
+  throw new Error(`--port: ${JSON.stringify(text)} is no port; expected a number from 0 to 65535`)
+}
+
+/** The second Ctrl-C of an impatient user does not start a second shutdown. */
+function once(work: () => Promise<void>): () => void {
+  let begun = false
+  return () => {
+    if (begun) return
+    begun = true
+    work().catch(fail)
+  }
+}
+
+function fail(thrown: unknown): never {
+  process.stderr.write(`dicomweb-link: ${toError(thrown).message}\n`)
+  process.exit(1)
+}
+
+program.parseAsync().catch(fail)

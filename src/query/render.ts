@@ -1,0 +1,23 @@
+import { type Dataset, firstString, type MutableDataset } from '../dicom/dataset.ts'
+import { tag } from '../dicom/tags.ts'
+import type { Level } from './merge.ts'
+
+/**
+ * A row as the client gets it: every URL is the proxy's, nothing tells of the cluster's own address or AE title, and
+ * the character set is the one JSON is in (wire contract 2.11).
+ */
+export function render(level: Level, row: Dataset, base: string): Dataset {
+  const rendered: MutableDataset = { ...row }
+  delete rendered[tag.RetrieveAETitle]
+  rendered[tag.SpecificCharacterSet] = { vr: 'CS', Value: ['ISO_IR 192'] }
+  rendered[tag.RetrieveURL] = { vr: 'UR', Value: [retrieveUrl(level, row, base)] }
+  return Object.fromEntries(Object.entries(rendered).toSorted(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+function retrieveUrl(level: Level, row: Dataset, base: string): string {
+  const study = `${base}/studies/${firstString(row, tag.StudyInstanceUID) ?? ''}`
+  if (level === 'study') return study
+  const series = `${study}/series/${firstString(row, tag.SeriesInstanceUID) ?? ''}`
+  if (level === 'series') return series
+  return `${series}/instances/${firstString(row, tag.SOPInstanceUID) ?? ''}`
+}

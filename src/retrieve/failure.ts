@@ -1,0 +1,31 @@
+import { LinkError } from '../core/errors.ts'
+import type { ClusterError, FailureReason } from '../core/outcome.ts'
+
+/** Answers that asking again does not change. */
+const final: ReadonlySet<FailureReason> = new Set(['gone', 'unsupported', 'rejected', 'too-large'])
+
+/**
+ * What a client is told when no cluster could serve an object (wire contract 3): 404 only when every cluster said
+ * no, 503 while any was silent, 410 when the holders say it is gone, 406 when they hold it but cannot represent it.
+ */
+export function noHolderLeft(what: string, errors: readonly ClusterError[]): LinkError {
+  const verdicts = errors.filter(({ reason }) => reason !== 'not-found')
+  const cause = verdicts[0] ?? errors[0]
+  const told = verdicts.map(({ cluster, reason }) => `${cluster} ${reason}`).join(', ')
+  if (verdicts.length === 0) return new LinkError('not-found', `${what} is not held by any cluster`, { cause })
+  if (verdicts.some(({ reason }) => !final.has(reason))) {
+    return new LinkError('unavailable', `${what} cannot be had at the moment (${told})`, { cause })
+  }
+  if (verdicts.every(({ reason }) => reason === 'gone'))
+    return new LinkError('gone', `${what} has been removed`, { cause })
+  if (verdicts.some(({ reason }) => reason === 'unsupported')) {
+    return new LinkError('not-acceptable', `no cluster can give ${what} in a form this request accepts (${told})`, {
+      cause,
+    })
+  }
+  return new LinkError('bad-request', `${what}: the request was refused (${told})`, { cause })
+}
+
+/** Texts for a 206: which clusters might have held more. */
+export const incompleteBecause = (silent: readonly ClusterError[]): string[] =>
+  silent.map(({ cluster, reason }) => `Results are incomplete: cluster ${cluster} ${reason}`)

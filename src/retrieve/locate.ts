@@ -1,0 +1,110 @@
+import { LRUCache } from 'lru-cache'
+import type { Cluster, Target } from '../clusters/cluster.ts'
+import { Budget, fanOut } from '../clusters/fan-out.ts'
+import type { Clock } from '../core/clock.ts'
+import type { ClusterError } from '../core/outcome.ts'
+import { firstNumber, firstString } from '../dicom/dataset.ts'
+import { tag } from '../dicom/tags.ts'
+import { isUid, type Uid } from '../dicom/uid.ts'
+
+/** One cluster's share of a study: its series, with the number of instances where the cluster told it. */
+export interface Holder {
+  readonly cluster: Cluster
+  readonly series: ReadonlyMap<Uid, number | undefined>
+}
+
+export interface StudyLocation {
+  readonly holders: readonly Holder[]
+  /** Clusters that did not answer: they may hold more of the study. */
+  readonly silent: readonly ClusterError[]
+}
+
+/**
+ * How long an answer about a study is believed without asking again, in milliseconds: long enough for a viewer to
+ * open it with one question a cluster, short enough that a series that arrives meanwhile is seen.
+ */
+const believedMs = 10_000
+
+export interface LocationIndex {
+  /** Ids of the clusters that were seen to hold something of the study. */
+  holdersOf(study: Uid): Promise<readonly string[]>
+  remember(study: Uid, holders: readonly { cluster: string; instances?: number }[]): void
+}
+
+/** Finds the holders of studies; remembers what it found for a moment in memory and for long in the index. */
+export class Locator {
+  readonly #clusters: readonly Cluster[]
+  readonly #index: LocationIndex
+  readonly #clock: Clock
+  readonly #recent = new LRUCache<Uid, { location: StudyLocation; at: number }>({ max: 5000 })
+
+  constructor(deps: { clusters: readonly Cluster[]; index: LocationIndex; clock: Clock }) {
+    this.#clusters = deps.clusters
+    this.#index = deps.index
+    this.#clock = deps.clock
+  }
+
+  /** Asks every cluster which series of the study it holds. A cluster that fails is listed as silent. */
+  async locate(study: Uid, signal: AbortSignal): Promise<StudyLocation> {
+    const recent = this.#recent.get(study)
+    if (recent && this.#clock.now() - recent.at < believedMs) return recent.location
+    const location = await this.#ask(study, signal)
+    if (location.silent.length === 0) this.#recent.set(study, { location, at: this.#clock.now() })
+    this.#index.remember(
+      study,
+      location.holders.map(({ cluster, series }) => ({ cluster: cluster.id, ...sum(series) })),
+    )
+    return location
+  }
+
+  /**
+   * Holders likely to have an object, without asking anybody: what was located last, else what the index remembers of
+   * the study. A hint only; who finds it wrong goes on with {@link locate}.
+   */
+  async likely({ study, series }: Target): Promise<readonly Holder[]> {
+    const recent = this.#recent.get(study)?.location.holders
+    if (recent) return recent.filter((holder) => series === undefined || holder.series.has(series))
+    const known = new Set(await this.#index.holdersOf(study))
+    return this.#clusters.flatMap((cluster) => (known.has(cluster.id) ? [{ cluster, series: new Map() }] : []))
+  }
+
+  /** To be called when something of the study was stored or was not where it should be. */
+  forget(study: Uid): void {
+    this.#recent.delete(study)
+  }
+
+  async #ask(study: Uid, signal: AbortSignal): Promise<StudyLocation> {
+    using budget = new Budget(this.#clock, signal)
+    const outcomes = await fanOut(this.#clusters, budget, (cluster, own) => seriesAt(cluster, study, own))
+    const holders = outcomes.flatMap((outcome, index): Holder[] => {
+      const cluster = this.#clusters[index]
+      return outcome.status === 'ok' && outcome.value.size > 0 && cluster ? [{ cluster, series: outcome.value }] : []
+    })
+    const failed = outcomes.flatMap((outcome) => (outcome.status === 'failed' ? [outcome.error] : []))
+    return { holders, silent: failed.filter(({ reason }) => reason !== 'not-found') }
+  }
+}
+
+/** More series than any study has. */
+const maxSeries = 10_000
+
+async function seriesAt(cluster: Cluster, study: Uid, signal: AbortSignal): Promise<Map<Uid, number | undefined>> {
+  const includeFields = [tag.NumberOfSeriesRelatedInstances]
+  const request = { level: 'series', study, constraints: [], includeFields, limit: maxSeries } as const
+  const { rows } = await cluster.search(request, signal)
+  const series = new Map<Uid, number | undefined>()
+  for (const row of rows) {
+    const uid = firstString(row, tag.SeriesInstanceUID)
+    if (isUid(uid)) series.set(uid, firstNumber(row, tag.NumberOfSeriesRelatedInstances))
+  }
+  return series
+}
+
+function sum(series: ReadonlyMap<Uid, number | undefined>): { instances?: number } {
+  let instances = 0
+  for (const count of series.values()) {
+    if (count === undefined) return {}
+    instances += count
+  }
+  return { instances }
+}

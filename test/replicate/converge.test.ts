@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest'
+import type { Uid } from '../../src/dicom/uid.ts'
+import { type ConvergeOptions, converge } from '../../src/replicate/converge.ts'
+import { madeInstance, madeUid } from '../support/made-instance.ts'
+import { MemoryCluster } from '../support/memory-cluster.ts'
+
+const signal = new AbortController().signal
+const study = madeUid() as Uid
+
+const options = (sources: MemoryCluster[], more: Partial<ConvergeOptions> = {}): ConvergeOptions => ({
+  sources,
+  startsStudies: true,
+  onProgress: () => undefined,
+  ...more,
+})
+
+function cluster(id: string, made: readonly ReturnType<typeof madeInstance>[]): MemoryCluster {
+  const held = new MemoryCluster(id)
+  for (const instance of made) held.add(instance)
+  return held
+}
+
+const instances = (count: number) => Array.from({ length: count }, () => madeInstance({ study }))
+
+describe('converging a study on a cluster', () => {
+  it('sends what any source has and the target lacks, byte for byte, and nothing when run again', async () => {
+    const made = instances(250)
+    const [home, other, target] = [
+      cluster('home', made.slice(0, 200)),
+      cluster('other', made.slice(150)),
+      cluster('target', made.slice(0, 20)),
+    ]
+    expect(await converge(study, target, options([home, other]), signal)).toEqual({ sent: 230, refused: [] })
+    for (const { instance, bytes } of made) expect(target.held.get(instance)?.bytes).toEqual(Buffer.from(bytes))
+    expect(await converge(study, target, options([home, other]), signal)).toEqual({ sent: 0, refused: [] })
+  })
+
+  it('takes an instance from the next source when the first one fails', async () => {
+    const made = instances(3)
+    const [failing, other, target] = [cluster('home', made), cluster('other', made), cluster('target', [])]
+    failing.faults.poison = new Set(made.map(({ instance }) => instance))
+    expect((await converge(study, target, options([failing, other]), signal)).sent).toBe(3)
+  })
+
+  it('starts no study at a target that only wants those it holds', async () => {
+    const [home, target] = [cluster('home', instances(2)), cluster('target', [])]
+    expect((await converge(study, target, options([home], { startsStudies: false }), signal)).sent).toBe(0)
+  })
+
+  it('records a refusal for good and fails on one that may pass', async () => {
+    const [home, target] = [cluster('home', instances(1)), cluster('target', [])]
+    target.faults.refuses = 0x0122
+    expect((await converge(study, target, options([home]), signal)).refused).toHaveLength(1)
+    target.faults.refuses = 0xa700
+    await expect(converge(study, target, options([home]), signal)).rejects.toThrow(/did not store 1 of 1.*A700H/)
+  })
+
+  it('fails, to be tried again, when a source cannot be asked what it holds', async () => {
+    const [home, target] = [cluster('home', instances(1)), cluster('target', [])]
+    home.faults.down = 'unreachable'
+    await expect(converge(study, target, options([home]), signal)).rejects.toMatchObject({ reason: 'unreachable' })
+  })
+})

@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest'
+import { noLog, noTelemetry } from '../../src/core/telemetry.ts'
+import type { Uid } from '../../src/dicom/uid.ts'
+import { createReplication, type Job, type JobQueue } from '../../src/replicate/service.ts'
+import { FakeClock, turn } from '../support/fake-clock.ts'
+import { madeInstance } from '../support/made-instance.ts'
+import { MemoryCluster } from '../support/memory-cluster.ts'
+
+const pace = { concurrency: 2, pollMs: 1000, renewMs: 10_000, retryMs: 2000, maxRetryMs: 60_000 }
+
+/** A queue that records what became of its jobs and tells when the next thing happens. */
+class RecordingQueue implements JobQueue<Job> {
+  readonly waiting: Job[] = []
+  readonly events: string[] = []
+  #told: (() => void) | undefined
+  leaseHolds = true
+
+  async request(study: Uid, clusters: readonly string[]) {
+    for (const cluster of clusters) this.waiting.push({ study, cluster, attempts: 0 })
+  }
+  async claim(_clusters: readonly string[], limit: number) {
+    return this.waiting.splice(0, limit)
+  }
+  async renew() {
+    return this.leaseHolds
+  }
+  complete = (job: Job) => this.#note(`complete ${job.cluster}`)
+  fail = (job: Job) => this.#note(`fail ${job.cluster}`)
+  release = (job: Job) => this.#note(`release ${job.cluster}`)
+
+  next(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#told = resolve
+    })
+  }
+  async #note(event: string) {
+    this.events.push(event)
+    this.#told?.()
+  }
+}
+
+function setup() {
+  const made = madeInstance()
+  const [home, target] = [new MemoryCluster('home', { role: 'home' }).add(made), new MemoryCluster('target')]
+  const [queue, clock] = [new RecordingQueue(), new FakeClock()]
+  const replication = createReplication({
+    targets: [{ cluster: target, updates: 'all' }],
+    sourcesFor: async () => [home],
+    queue,
+    clock,
+    log: noLog,
+    telemetry: noTelemetry,
+    pace,
+  })
+  return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, replication }
+}
+
+describe('replication', () => {
+  it('brings a requested study to every target and completes the job', async () => {
+    const { study, instance, target, queue, replication } = setup()
+    replication.start()
+    const done = queue.next()
+    await replication.request([study])
+    await done
+    expect(queue.events).toEqual(['complete target'])
+    expect([...target.held.keys()]).toEqual([instance])
+    await replication.stop()
+  })
+
+  it('puts a job off when its target is unreachable', async () => {
+    const { study, target, queue, replication } = setup()
+    target.faults.down = 'unreachable'
+    replication.start()
+    const done = queue.next()
+    await replication.request([study])
+    await done
+    expect(queue.events).toEqual(['fail target'])
+    await replication.stop()
+  })
+
+  it('finds jobs that others put into the queue', async () => {
+    const { study, queue, clock, replication } = setup()
+    replication.start()
+    await turn()
+    const done = queue.next()
+    await queue.request(study, ['target'])
+    await clock.advance(pace.pollMs)
+    await done
+    expect(queue.events).toEqual(['complete target'])
+    await replication.stop()
+  })
+
+  it('gives running jobs back when it stops, and when it loses the lease', async () => {
+    for (const end of ['stop', 'lose'] as const) {
+      const { study, target, queue, clock, replication } = setup()
+      const asked = hangUntilAborted(target)
+      replication.start()
+      await replication.request([study])
+      await asked
+      queue.leaseHolds = false
+      const done = queue.next()
+      if (end === 'stop') await replication.stop()
+      else await clock.advance(pace.renewMs)
+      await done
+      expect(queue.events).toEqual(['release target'])
+      await replication.stop()
+    }
+  })
+})
+
+/** Makes the cluster's searches hang until they are cancelled; resolves when the first one is under way. */
+function hangUntilAborted(cluster: MemoryCluster): Promise<void> {
+  return new Promise((resolve) => {
+    cluster.search = (_request, signal?: AbortSignal) =>
+      new Promise((_, reject) => {
+        signal?.addEventListener('abort', () => reject(signal.reason))
+        resolve()
+      })
+  })
+}

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest'
+import { ClusterError } from '../../src/core/outcome.ts'
+import { firstString } from '../../src/dicom/dataset.ts'
+import { tag } from '../../src/dicom/tags.ts'
+import type { Uid } from '../../src/dicom/uid.ts'
+import { createRetrieveService } from '../../src/retrieve/service.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
+import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+
+const signal = new AbortController().signal
+const study = madeUid() as Uid
+const series = madeUid() as Uid
+
+const instances = (count: number, options = {}): MadeInstance[] =>
+  Array.from({ length: count }, (_, index) => madeInstance({ study, series, instanceNumber: index + 1, ...options }))
+
+function cluster(id: string, held: readonly MadeInstance[], options = {}): MemoryCluster {
+  const made = new MemoryCluster(id, options)
+  for (const instance of held) made.add(instance)
+  return made
+}
+
+function service(clusters: readonly MemoryCluster[], known: Record<string, string[]> = {}, clock = new FakeClock()) {
+  return createRetrieveService({
+    clusters,
+    status: () => [],
+    index: { holdersOf: async (uid) => known[uid] ?? [], remember: () => undefined },
+    clock,
+    maxBufferedPartBytes: 1024 * 1024,
+  })
+}
+
+const uidsOf = (made: readonly MadeInstance[]) => made.map(({ instance }) => instance).toSorted()
+const whole = { target: { study }, transferSyntax: '*' }
+
+describe('a study', () => {
+  it('split over two clusters is retrieved whole, each instance once and byte for byte', async () => {
+    const [a, b, both] = [instances(3), instances(2, { series: madeUid() }), instances(1)]
+    const answer = await service([cluster('north', [...a, ...both]), cluster('south', [...b, ...both])]).instances(
+      whole,
+      signal,
+    )
+    const got = await collect(answer.body)
+    expect(answer.status).toBe(200)
+    expect([...got.keys()].toSorted()).toEqual(uidsOf([...a, ...b, ...both]))
+    for (const made of [...a, ...b, ...both]) expect(got.get(made.instance as Uid)).toEqual(Buffer.from(made.bytes))
+  })
+
+  it('is completed from another copy when its holder dies in the middle of an instance', async () => {
+    const made = instances(10)
+    const [dying, other] = [cluster('north', made, { priority: 9 }), cluster('south', made)]
+    dying.faults.diesAfter = 4
+    const answer = await service([dying, other]).instances(whole, signal)
+    expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
+  })
+
+  it('comes piece by piece from an archive whose answer as a whole is spoilt by one bad instance', async () => {
+    const made = instances(5)
+    const [spoilt, other] = [cluster('north', made), cluster('south', made.slice(2, 3))]
+    spoilt.faults.poison = new Set([made[2]?.instance ?? ''])
+    const answer = await service([spoilt, other]).instances(whole, signal)
+    expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
+  })
+
+  it('ends as an error, never as a shorter study, when nobody can complete it', async () => {
+    const made = instances(4)
+    const dying = cluster('north', made)
+    dying.faults.diesAfter = 2
+    const answer = await service([dying]).instances(whole, signal)
+    dying.held.delete(made[3]?.instance ?? '')
+    await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
+  })
+
+  it('is answered with 206 and the reason when a cluster that may hold more is silent', async () => {
+    const silent = cluster('south', [])
+    silent.faults.down = 'unreachable'
+    const answer = await service([cluster('north', instances(1)), silent]).instances(whole, signal)
+    expect(answer.status).toBe(206)
+    expect(answer.warnings).toEqual(['Results are incomplete: cluster south unreachable'])
+  })
+
+  it('nobody holds is not found, but unavailable while a cluster is silent', async () => {
+    const [empty, silent] = [cluster('north', []), cluster('south', [])]
+    await expect(service([empty, silent]).instances(whole, signal)).rejects.toMatchObject({ code: 'not-found' })
+    silent.faults.down = 'failed'
+    await expect(service([empty, silent]).instances(whole, signal)).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  it('is served without waiting for a cluster that hangs past its deadline', async () => {
+    const clock = new FakeClock()
+    const hung = cluster('south', [], { timeoutMs: 1000 })
+    hung.faults.hung = true
+    const pending = service([cluster('north', instances(2)), hung], {}, clock).instances(whole, signal)
+    await clock.advance(1000)
+    expect((await pending).warnings).toEqual(['Results are incomplete: cluster south timed-out'])
+  })
+})
+
+describe('one instance', () => {
+  const [made = madeInstance()] = instances(1)
+  const target = { study, series, instance: made.instance as Uid }
+
+  it('is asked of the clusters the index knows, without asking the others', async () => {
+    const [north, south] = [cluster('north', []), cluster('south', [made])]
+    await service([north, south], { [study]: ['south'] }).instances({ target, transferSyntax: '*' }, signal)
+    expect([north.searches, north.retrieves, south.searches]).toEqual([[], [], []])
+  })
+
+  it('is found elsewhere when the index is wrong', async () => {
+    const [north, south] = [cluster('north', []), cluster('south', [made])]
+    const answer = await service([north, south], { [study]: ['north'] }).instances(
+      { target, transferSyntax: '*' },
+      signal,
+    )
+    expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
+  })
+
+  it('comes from the next holder when the first fails before or within it', async () => {
+    for (const faults of [{ down: 'failed' }, { diesAfter: 0 }] as const) {
+      const [north, south] = [cluster('north', [made], { priority: 5 }), cluster('south', [made])]
+      north.faults = faults
+      const answer = await service([north, south], { [study]: ['north', 'south'] }).instances(
+        { target, transferSyntax: '*' },
+        signal,
+      )
+      expect((await collect(answer.body)).get(made.instance as Uid)).toEqual(Buffer.from(made.bytes))
+    }
+  })
+
+  it('that no holder can represent is not acceptable', async () => {
+    const north = cluster('north', [made])
+    north.retrieve = async () => {
+      throw Object.assign(
+        new (await import('../../src/core/outcome.ts')).ClusterError('north', 'unsupported', 'cannot'),
+      )
+    }
+    const frames = { target, frames: [1], mediaType: 'image/jp2', transferSyntax: '*' }
+    await expect(service([north]).frames(frames, signal)).rejects.toMatchObject({ code: 'not-acceptable' })
+  })
+})
+
+describe('metadata', () => {
+  it('is the union of the copies, each instance once, and survives a holder that dies', async () => {
+    const made = instances(6)
+    const [dying, other] = [cluster('north', made, { priority: 9 }), cluster('south', made.slice(1))]
+    dying.faults.diesAfter = 2
+    const answer = await service([dying, other]).metadata({ study }, 'http://proxy/dicom-web', signal)
+    const got = (await Array.fromAsync(answer.body)).map((dataset) => firstString(dataset, tag.SOPInstanceUID) ?? '')
+    expect(got.toSorted()).toEqual(uidsOf(made))
+  })
+})

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest'
+import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
+import type { Part, Parts } from '../../src/dicom/multipart.ts'
+import { tag } from '../../src/dicom/tags.ts'
+import type { Uid } from '../../src/dicom/uid.ts'
+import { WireError } from '../../src/dicom/wire-error.ts'
+import { createStoreService } from '../../src/store/service.ts'
+import { madeInstance, madeUid } from '../support/made-instance.ts'
+import { MemoryCluster } from '../support/memory-cluster.ts'
+
+const signal = new AbortController().signal
+const base = 'https://proxy.example/dicom-web'
+
+function setup() {
+  const home = new MemoryCluster('north', { role: 'home' })
+  const requested: Uid[][] = []
+  const replicate = async (studies: readonly Uid[]) => void requested.push([...studies])
+  return { home, requested, service: createStoreService({ home, maxBufferedPartBytes: 1024 * 1024, replicate }) }
+}
+
+async function* bodies(...chunks: (Uint8Array | Error)[]): AsyncGenerator<Uint8Array> {
+  for (const chunk of chunks) {
+    if (chunk instanceof Error) throw chunk
+    yield chunk
+  }
+}
+
+async function* parts(...items: (Uint8Array | Part)[]): Parts {
+  for (const item of items) {
+    yield item instanceof Uint8Array ? { contentType: 'application/dicom', body: bodies(item) } : item
+  }
+}
+
+const uidsIn = (response: Dataset, sequence: string): string[] =>
+  (response[sequence]?.Value ?? []).map((item) => firstString(item as Dataset, tag.ReferencedSOPInstanceUID) ?? '')
+
+const reasonsIn = (response: Dataset): unknown[] =>
+  (response[tag.FailedSOPSequence]?.Value ?? []).map((item) => (item as Dataset)[tag.FailureReason]?.Value?.[0])
+
+describe('storing', () => {
+  it('answers with what home stored, under addresses of the proxy, and asks for replication first', async () => {
+    const { home, requested, service } = setup()
+    const study = madeUid()
+    const made = [madeInstance({ study }), madeInstance({ study })]
+    const answer = await service.store({ parts: parts(...made.map(({ bytes }) => bytes)), base }, signal)
+    expect(answer.status).toBe(200)
+    expect(uidsIn(answer.response, tag.ReferencedSOPSequence)).toEqual(made.map(({ instance }) => instance))
+    expect(firstString(answer.response, tag.RetrieveURL)).toBe(`${base}/studies/${study}`)
+    expect(requested).toEqual([[study]])
+    expect(home.held.size).toBe(2)
+  })
+
+  it('names what is no DICOM, of another study or of another type, and stores the rest', async () => {
+    const { service } = setup()
+    const [good, stray] = [madeInstance(), madeInstance()]
+    const text: Part = { contentType: 'text/plain', body: bodies(Buffer.from('hello')) }
+    const request = {
+      study: good.study as Uid,
+      parts: parts(Buffer.from('no dicom'), stray.bytes, text, good.bytes),
+      base,
+    }
+    const { status, response } = await service.store(request, signal)
+    expect(status).toBe(202)
+    expect(uidsIn(response, tag.ReferencedSOPSequence)).toEqual([good.instance])
+    expect(reasonsIn(response)).toEqual([0xc000, 0xa900, 0xc000])
+    expect(uidsIn(response, tag.FailedSOPSequence)[1]).toBe(stray.instance)
+  })
+
+  it('answers 409 when nothing was stored, with the reason home gave', async () => {
+    const { home, service } = setup()
+    home.faults.refuses = 0x0122
+    const { status, response } = await service.store({ parts: parts(madeInstance().bytes), base }, signal)
+    expect(status).toBe(409)
+    expect(reasonsIn(response)).toEqual([0x0122])
+  })
+
+  it('fails while home is down', async () => {
+    const { home, service } = setup()
+    home.faults.down = 'unreachable'
+    const store = service.store({ parts: parts(madeInstance().bytes), base }, signal)
+    await expect(store).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  it('is not acknowledged when the intent to replicate cannot be made durable', async () => {
+    const { home } = setup()
+    const replicate = async () => {
+      throw new Error('database gone')
+    }
+    const service = createStoreService({ home, maxBufferedPartBytes: 1024, replicate })
+    await expect(service.store({ parts: parts(madeInstance().bytes), base }, signal)).rejects.toThrow('database gone')
+  })
+
+  it('shows home nothing of an instance that breaks off, and still replicates what came before it', async () => {
+    const { home, requested, service } = setup()
+    const [whole, half] = [madeInstance(), madeInstance()]
+    const broken = bodies(
+      half.bytes.subarray(0, 900),
+      new WireError('truncated', 'the body ends in the middle of a part'),
+    )
+    const store = service.store({ parts: parts(whole.bytes, { contentType: '', body: broken }), base }, signal)
+    await expect(store).rejects.toMatchObject({ code: 'bad-request' })
+    expect([...home.held.keys()]).toEqual([whole.instance])
+    expect(requested).toEqual([[whole.study]])
+  })
+})
