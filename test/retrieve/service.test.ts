@@ -131,9 +131,7 @@ describe('one instance', () => {
   it('that no holder can represent is not acceptable', async () => {
     const north = cluster('north', [made])
     north.retrieve = async () => {
-      throw Object.assign(
-        new (await import('../../src/core/outcome.ts')).ClusterError('north', 'unsupported', 'cannot'),
-      )
+      throw new ClusterError('north', 'unsupported', 'cannot')
     }
     const frames = { target, frames: [1], mediaType: 'image/jp2', transferSyntax: '*' }
     await expect(service([north]).frames(frames, signal)).rejects.toMatchObject({ code: 'not-acceptable' })
