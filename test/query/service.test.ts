@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest'
+import { firstNumber, firstString, strings } from '../../src/dicom/dataset.ts'
+import { parseQuery } from '../../src/dicom/query.ts'
+import { tag } from '../../src/dicom/tags.ts'
+import { createQueryService } from '../../src/query/service.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
+import { MemoryCluster } from '../support/memory-cluster.ts'
+
+const signal = new AbortController().signal
+const base = 'https://proxy.example/dicom-web'
+
+function setup(clusters: MemoryCluster[], constrained: string[] = [], clock = new FakeClock()) {
+  const service = createQueryService({
+    clusters,
+    rules: { constrained: new Set(constrained), maxRowsPerCluster: 1000 },
+    maxResults: 100,
+    clock,
+    onHolders: () => undefined,
+  })
+  return (search: string, level: 'study' | 'series' | 'instance' = 'study') =>
+    service.search({ level, query: parseQuery(level, search), base }, signal)
+}
+
+const studies = (rows: readonly object[]) => rows.map((row) => firstString(row as never, tag.StudyInstanceUID))
+
+const one = (id: string, made: MadeInstance = madeInstance(), row = {}) => new MemoryCluster(id).add(made, row)
+
+describe('a query', () => {
+  it('finds the studies of all clusters, each with addresses of the proxy only', async () => {
+    const made = [madeInstance(), madeInstance()]
+    const clusters = made.map((it, index) =>
+      one(`c${index}`, it, { [tag.RetrieveURL]: ['http://secret:8042/x'], [tag.RetrieveAETitle]: ['SECRET'] }),
+    )
+    const { rows, warnings } = await setup(clusters)('')
+    expect(studies(rows).toSorted()).toEqual(made.map(({ study }) => study).toSorted())
+    expect(JSON.stringify(rows)).not.toMatch(/secret/i)
+    expect(firstString(rows[0] ?? {}, tag.RetrieveURL)).toMatch(`${base}/studies/`)
+    expect(warnings).toEqual([])
+  })
+
+  it('whose filter matches one half of a study answers with the whole study', async () => {
+    const study = madeUid()
+    const ct = one('north', madeInstance({ study }), { [tag.Modality]: ['CT'] })
+    const mr = one('south', madeInstance({ study }), { [tag.Modality]: ['MR'] })
+    const { rows } = await setup([ct, mr])('ModalitiesInStudy=CT')
+    expect(rows.map((row) => strings(row, tag.ModalitiesInStudy))).toEqual([['CT', 'MR']])
+  })
+
+  it('counts the distinct instances of copies that differ', async () => {
+    const study = madeUid()
+    const [a, b, c] = [madeInstance({ study }), madeInstance({ study }), madeInstance({ study })]
+    const [north, south] = [one('north', a).add(b), one('south', b).add(c).add(madeInstance({ study }))]
+    const { rows } = await setup([north, south])('')
+    expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedInstances))).toEqual([4])
+  })
+
+  it('names each cluster that is missing from the answer, and fails when all are', async () => {
+    const [up, down] = [one('north'), one('south')]
+    down.faults.down = 'failed'
+    expect((await setup([up, down])('')).warnings).toEqual(['Results are incomplete: cluster south failed'])
+    await expect(setup([down])('')).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
+  it('comes at the deadline when a cluster hangs, and is a timeout when all do', async () => {
+    const clock = new FakeClock()
+    const [up, hung] = [one('north'), one('south')]
+    hung.faults.hung = true
+    const pending = setup([up, hung], [], clock)('')
+    await clock.advance(hung.timeoutMs)
+    expect((await pending).warnings).toEqual(['Results are incomplete: cluster south timed-out'])
+    const alone = setup([hung], [], clock)('')
+    const refused = expect(alone).rejects.toMatchObject({ code: 'timed-out' })
+    await clock.advance(hung.timeoutMs)
+    await refused
+  })
+
+  it('leaves out rows that do not match by the standard, whatever the archive takes for a match', async () => {
+    const upper = one('north', madeInstance(), { [tag.PatientID]: ['ABC'] }).add(madeInstance(), {
+      [tag.PatientID]: ['abc'],
+    })
+    const { rows } = await setup([upper])('PatientID=abc')
+    expect(rows.map((row) => firstString(row, tag.PatientID))).toEqual(['abc'])
+  })
+
+  it('leaves out, with a warning, a cluster whose rows say nothing about a constraint', async () => {
+    const silent = one('north', madeInstance())
+    const { rows, warnings } = await setup([silent])('PatientComments=deaf')
+    expect(rows).toEqual([])
+    expect(warnings).toEqual(['Results are incomplete: cluster north cannot match by 00104000'])
+  })
+
+  it('asks a constrained location only with a key that narrows', async () => {
+    const [north, cardio] = [one('north'), one('cardio')]
+    const search = setup([north, cardio], ['cardio'])
+    expect((await search('')).warnings).toEqual([expect.stringContaining('cluster cardio is asked only with')])
+    expect((await search('PatientName=AB*')).warnings).toHaveLength(1)
+    expect((await search(`StudyInstanceUID=${madeUid()}`)).warnings).toEqual([])
+  })
+
+  it('walked page by page yields each study once and says how many remain', async () => {
+    const cluster = new MemoryCluster('north')
+    for (let index = 0; index < 25; index++) cluster.add(madeInstance())
+    const search = setup([cluster])
+    const pages = await Promise.all([0, 10, 20].map((offset) => search(`limit=10&offset=${offset}`)))
+    expect(new Set(pages.flatMap(({ rows }) => studies(rows))).size).toBe(25)
+    expect(pages[0]?.warnings).toEqual(['There are 15 additional results that can be requested'])
+    expect(pages[2]?.warnings).toEqual([])
+  })
+
+  it('that asks for fuzzy matching is told that it is literal', async () => {
+    const { warnings } = await setup([one('north')])('fuzzymatching=true')
+    expect(warnings).toEqual([
+      'The fuzzymatching parameter is not supported. Only literal matching has been performed.',
+    ])
+  })
+})
