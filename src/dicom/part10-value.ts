@@ -7,10 +7,16 @@ export interface ValueContext {
   readonly decode: TextDecode
 }
 
-/** Bytes of one unit of a binary VR: what changes places between the byte orders. */
-export const unitBytes: Readonly<Record<string, number>> = { OB: 1, UN: 1, OW: 2, OF: 4, OL: 4, OD: 8, OV: 8 }
+const binaryVrs: ReadonlySet<string> = new Set(['OB', 'OW', 'OF', 'OL', 'OD', 'OV', 'UN'])
 
-export const isBinary = (vr: string): boolean => unitBytes[vr] !== undefined
+export const isBinary = (vr: string): boolean => binaryVrs.has(vr)
+
+/** Bytes that change places between the byte orders, by VR: 1 where it makes no difference. */
+export function unitBytes(vr: string): number {
+  if ('OW US SS AT'.includes(vr)) return 2
+  if ('OF OL UL SL FL'.includes(vr)) return 4
+  return 'OD OV FD UV SV'.includes(vr) ? 8 : 1
+}
 
 type Reader = (view: DataView, at: number, littleEndian: boolean) => unknown
 
@@ -57,7 +63,7 @@ export function attributeOf(vr: string, bytes: Buffer, context: ValueContext): A
 
 /** A copy of `bytes` in the byte order of PS3.18: little endian whatever the file is in. */
 export function inLittleEndian(vr: string, bytes: Buffer, littleEndian: boolean): Buffer {
-  const unit = unitBytes[vr] ?? 1
+  const unit = unitBytes(vr)
   if (littleEndian || unit === 1) return bytes
   const copy = Buffer.from(bytes.subarray(0, bytes.length - (bytes.length % unit)))
   if (unit === 2) return copy.swap16()

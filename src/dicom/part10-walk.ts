@@ -76,7 +76,7 @@ export async function itemAt(window: Window, owner: Element, offset: number, lim
 }
 
 /** Where an item ends, and the next one begins. */
-async function endOfItem(window: Window, item: Element, limit: number, encoding: Encoding, depth: number) {
+export async function endOfItem(window: Window, item: Element, limit: number, encoding: Encoding, depth = 0) {
   if (item.length !== undefinedLength) return item.valueOffset + item.length
   let offset = item.valueOffset
   for (;;) {

@@ -29,9 +29,12 @@ export class FileWindow implements Window {
   bytes: Buffer = Buffer.alloc(0)
   start = 0
   readonly #file: ByteReader
+  readonly #blockBytes: number
 
-  constructor(file: ByteReader) {
+  /** `readAhead`: how many bytes are read at a time. */
+  constructor(file: ByteReader, readAhead = blockBytes) {
     this.#file = file
+    this.#blockBytes = readAhead
   }
 
   has(offset: number, length: number): boolean {
@@ -39,7 +42,7 @@ export class FileWindow implements Window {
   }
 
   async load(offset: number, length: number): Promise<void> {
-    const wanted = Math.min(Math.max(length, blockBytes), Math.max(this.#file.size - offset, 0))
+    const wanted = Math.min(Math.max(length, this.#blockBytes), Math.max(this.#file.size - offset, 0))
     this.bytes = wanted > 0 ? await this.#file.read(offset, wanted) : Buffer.alloc(0)
     this.start = offset
   }
