@@ -1,3 +1,4 @@
+import { LinkError } from '../core/errors.ts'
 import type { FailureReason } from '../core/outcome.ts'
 import type { Cluster, ClusterRole } from './cluster.ts'
 
@@ -25,4 +26,28 @@ export interface Clusters {
   status(): readonly ClusterStatus[]
   /** Ends probes and connections. */
   close(): Promise<void>
+}
+
+/** A cluster whose health is kept. */
+export interface WatchedCluster extends Cluster {
+  status(): ClusterStatus
+  /** Begins to probe it in the background, until it is closed. */
+  watch(): void
+}
+
+/** Gathers all clusters and begins to watch their health. Throws `LinkError` `config` unless one is home. */
+export function createClusters(all: readonly WatchedCluster[]): Clusters {
+  const byId = new Map(all.map((cluster) => [cluster.id, cluster]))
+  const home = all.find(({ role }) => role === 'home')
+  if (!home) throw new LinkError('config', 'clusters: exactly one cluster has role home, found none')
+  for (const cluster of all) cluster.watch()
+  return {
+    all,
+    home,
+    get: (id) => byId.get(id),
+    status: () => all.map((cluster) => cluster.status()),
+    close: async () => {
+      await Promise.all(all.map((cluster) => cluster.close()))
+    },
+  }
 }

@@ -1,0 +1,74 @@
+import { pipeline, type Readable, type Transform } from 'node:stream'
+import { createGunzip, createInflate } from 'node:zlib'
+
+/** What is read of an answer nobody wants, so that its connection can be used again. */
+const maxDiscardBytes = 64 * 1024
+
+export interface BodyHooks {
+  /** Bytes as they came from the wire. */
+  received(bytes: number): void
+  /** What to throw for what was thrown while reading. */
+  explain(thrown: unknown): unknown
+}
+
+type WireBody = Readable & { dump(options: { limit: number }): Promise<void> }
+
+/**
+ * The body of an answer, decompressed when the cluster compressed it although or because it was asked to. Whoever
+ * reads it bounds its size. Leaving the loop early closes the connection.
+ */
+export class Body implements AsyncIterable<Uint8Array> {
+  readonly #wire: WireBody
+  readonly #encoding: string
+  readonly #hooks: BodyHooks
+
+  constructor(wire: WireBody, encoding: string, hooks: BodyHooks) {
+    this.#wire = wire
+    this.#encoding = encoding.trim().toLowerCase()
+    this.#hooks = hooks
+    // An answer may fail before anybody reads it or after all have left; readers get the error from their loop.
+    wire.on('error', () => undefined)
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    try {
+      const decoder = this.#decoder()
+      if (decoder) return yield* this.#through(decoder)
+      for await (const chunk of this.#wire as AsyncIterable<Buffer>) {
+        this.#hooks.received(chunk.length)
+        yield chunk
+      }
+    } catch (thrown) {
+      throw this.#hooks.explain(thrown)
+    }
+  }
+
+  discard(): void {
+    if (!this.#wire.destroyed) void this.#wire.dump({ limit: maxDiscardBytes }).catch(() => undefined)
+  }
+
+  /** Gives up what has not been read. */
+  cancel(): void {
+    this.#wire.destroy()
+  }
+
+  #through(decoder: Transform): AsyncIterable<Uint8Array> {
+    this.#wire.on('data', (chunk: Buffer) => this.#hooks.received(chunk.length))
+    return pipeline(this.#wire, decoder, () => undefined)
+  }
+
+  #decoder(): Transform | undefined {
+    switch (this.#encoding) {
+      case '':
+      case 'identity':
+        return undefined
+      case 'gzip':
+      case 'x-gzip':
+        return createGunzip()
+      case 'deflate':
+        return createInflate()
+      default:
+        throw Object.assign(new Error('it is compressed in a way that was not asked for'), { kind: 'malformed' })
+    }
+  }
+}

@@ -1,0 +1,207 @@
+import type { Readable } from 'node:stream'
+import { Pool } from 'undici'
+import type { ClusterConfig } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { deadline } from '../core/deadline.ts'
+import { ClusterError, type FailureReason } from '../core/outcome.ts'
+import { currentRequestId } from '../core/request-context.ts'
+import type { Telemetry } from '../core/telemetry.ts'
+import { productVersion } from '../core/version.ts'
+import { createCredentials, readTlsMaterial } from './credentials.ts'
+import type { Credentials } from './credentials-header.ts'
+import { Body } from './dicomweb-body.ts'
+import { explain, lostConnection, reasonOfStatus, statusText } from './dicomweb-errors.ts'
+import { Slots } from './slots.ts'
+
+/** Of a header of an answer: far above what archives send, far below what hurts. */
+const maxHeaderBytes = 32 * 1024
+/** Requests that may wait for each connection; more are refused, since they would time out in line. */
+const waitingPerConnection = 32
+/** Larger reads than the default cost fewer turns of the event loop. */
+const readAheadBytes = 256 * 1024
+/** An archive may index all of a request before it answers a STOW-RS. */
+const storeAnswerTimeoutMs = 60_000
+
+export interface Call {
+  readonly method: 'GET' | 'POST'
+  /** Below the DICOMweb root, with its query: `/studies?limit=1`. */
+  readonly path: string
+  readonly accept: string
+  /** Covers the answer's body too. */
+  readonly signal: AbortSignal
+  readonly content?: { readonly type: string; readonly body: AsyncIterable<Uint8Array> }
+  /** Statuses that mean something else here than they usually do. */
+  readonly disguises?: Readonly<Record<number, FailureReason>>
+}
+
+/** An answer whose header has arrived. Read `body` to its end, leave it early, or `discard` it. */
+export interface Exchange {
+  readonly status: number
+  /** As it came; empty when there is none. */
+  readonly contentType: string
+  /** Path of the request on the cluster's host, that relative addresses in the answer start from. */
+  readonly requestPath: string
+  header(name: string): string | undefined
+  readonly body: AsyncIterable<Uint8Array>
+  /** Gives the connection back without reading more than a little of what is left. */
+  discard(): void
+  /** Closes the connection. */
+  cancel(): void
+}
+
+export interface ClientDeps {
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+}
+
+/** HTTP to one DICOMweb origin: a bounded pool, credentials, deadlines, and failures named for what they are. */
+export class DicomwebClient {
+  readonly cluster: string
+  /** Path of the DICOMweb root on its host, without a trailing slash. */
+  readonly rootPath: string
+  readonly #config: ClusterConfig
+  readonly #deps: ClientDeps
+  readonly #pool: Pool
+  readonly #slots: Slots
+  readonly #credentials: Credentials
+
+  /** Throws `LinkError` `config` when certificates or keys cannot be used. */
+  constructor(config: ClusterConfig & { readonly dicomweb: string }, deps: ClientDeps) {
+    const url = new URL(config.dicomweb)
+    this.cluster = config.id
+    this.rootPath = url.pathname.replace(/\/+$/, '')
+    this.#config = config
+    this.#deps = deps
+    this.#slots = new Slots(config.maxConnections, config.maxConnections * waitingPerConnection)
+    this.#credentials = createCredentials(config, deps.clock)
+    this.#pool = new Pool(url.origin, {
+      connections: config.maxConnections,
+      // One request on a connection, so that a lost one takes no other with it.
+      pipelining: 1,
+      allowH2: false,
+      connect: { timeout: config.timeoutMs, ...readTlsMaterial(config) },
+      bodyTimeout: config.idleTimeoutMs,
+      maxHeaderSize: maxHeaderBytes,
+      keepAliveTimeout: 4000,
+      // Orthanc announces one second, of which the default threshold would leave nothing.
+      keepAliveTimeoutThreshold: 100,
+    })
+  }
+
+  get pool(): { running: number; waiting: number } {
+    return { running: this.#slots.running, waiting: this.#slots.waiting }
+  }
+
+  /** Throws unless the cluster answers with success. */
+  async request(call: Call): Promise<Exchange> {
+    const exchange = await this.exchange(call)
+    const reason = call.disguises?.[exchange.status] ?? reasonOfStatus(exchange.status)
+    if (!reason) return exchange
+    exchange.discard()
+    throw new ClusterError(this.cluster, reason, statusText(exchange.status), { status: exchange.status })
+  }
+
+  /**
+   * Resolves when the header of an answer, whatever its status, has arrived. Throws `ClusterError`, or the signal's
+   * reason when the caller left, or what the caller's own `content` threw.
+   */
+  async exchange(call: Call): Promise<Exchange> {
+    const authorization = await this.#authorization(call.signal)
+    const first = await this.#send(call, authorization)
+    if (first.status !== 401 || call.content || !this.#credentials.refused(authorization)) return first
+    first.discard()
+    return this.#send(call, await this.#authorization(call.signal))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.destroy(), this.#credentials.close()])
+  }
+
+  /** What to throw for what went wrong in an answer. */
+  explain(thrown: unknown, signal: AbortSignal): unknown {
+    return signal.aborted ? signal.reason : explain(this.cluster, thrown, 'body')
+  }
+
+  error(reason: FailureReason, message: string, cause?: unknown): ClusterError {
+    return new ClusterError(this.cluster, reason, message, { cause })
+  }
+
+  async #authorization(signal: AbortSignal): Promise<string | undefined> {
+    using wait = deadline(this.#deps.clock, this.#config.timeoutMs, signal)
+    try {
+      return await this.#credentials.authorization(wait.signal)
+    } catch (thrown) {
+      signal.throwIfAborted()
+      throw explain(this.cluster, thrown, 'request')
+    }
+  }
+
+  async #send(call: Call, authorization: string | undefined): Promise<Exchange> {
+    using wait = deadline(this.#deps.clock, this.#config.timeoutMs, call.signal)
+    let release: (() => void) | undefined
+    try {
+      release = await this.#slots.take(wait.signal)
+      // How long an upload takes is up to its source; undici watches that bytes move.
+      const signal = call.content ? call.signal : wait.signal
+      return await this.#ask(call, authorization, signal, release)
+    } catch (thrown) {
+      release?.()
+      call.signal.throwIfAborted()
+      throw explain(this.cluster, thrown, 'request')
+    }
+  }
+
+  async #ask(
+    call: Call,
+    authorization: string | undefined,
+    signal: AbortSignal,
+    release: () => void,
+  ): Promise<Exchange> {
+    const requestPath = `${this.rootPath}${call.path}`
+    const send = () =>
+      this.#pool.request({
+        method: call.method,
+        path: requestPath,
+        headers: headersOf(call, authorization),
+        signal,
+        highWaterMark: readAheadBytes,
+        headersTimeout: call.content ? Math.max(this.#config.idleTimeoutMs, storeAnswerTimeoutMs) : 0,
+        ...(call.content && { body: call.content.body as unknown as Readable }),
+      })
+    const response = await send().catch((thrown: unknown) => {
+      // A kept-alive connection may be closed by the other side at the moment it is used again.
+      if (call.content || signal.aborted || !lostConnection(thrown)) throw thrown
+      return send()
+    })
+    const headers = response.headers
+    response.body.once('close', release)
+    const body = new Body(response.body, first(headers['content-encoding']) ?? '', {
+      received: (bytes) => this.#deps.telemetry.clusterBytes(this.cluster, 'received', bytes),
+      explain: (thrown) => this.explain(thrown, call.signal),
+    })
+    return {
+      status: response.statusCode,
+      contentType: first(headers['content-type']) ?? '',
+      requestPath,
+      header: (name) => first(headers[name]),
+      body,
+      discard: () => body.discard(),
+      cancel: () => body.cancel(),
+    }
+  }
+}
+
+function headersOf(call: Call, authorization: string | undefined): Record<string, string> {
+  const requestId = currentRequestId()
+  return {
+    accept: call.accept,
+    // Pixel data does not get smaller by it, JSON does, by a factor of ten.
+    'accept-encoding': call.accept.includes('json') ? 'gzip' : 'identity',
+    'user-agent': `dicomweb-link/${productVersion}`,
+    ...(authorization !== undefined && { authorization }),
+    ...(requestId !== undefined && { 'x-request-id': requestId }),
+    ...(call.content && { 'content-type': call.content.type }),
+  }
+}
+
+const first = (value: string | string[] | undefined): string | undefined => (Array.isArray(value) ? value[0] : value)

@@ -1,0 +1,87 @@
+import type { Limits } from '../config/schema.ts'
+import { type Part, type Parts, readMultipart } from '../dicom/multipart.ts'
+import type { DicomwebClient, Exchange } from './dicomweb-client.ts'
+
+export interface PartsOptions {
+  readonly limits: Limits
+  readonly signal: AbortSignal
+}
+
+/**
+ * The parts of an answer, or the one it consists of when it is not multipart. What goes wrong while they are read is
+ * thrown as `ClusterError`; leaving the loop closes the connection, even before it has begun.
+ */
+export function readParts(client: DicomwebClient, exchange: Exchange, options: PartsOptions): Parts {
+  const parts = isMultipart(exchange.contentType)
+    ? multipart(exchange, options.limits)
+    : single(exchange, options.limits)
+  const explained = (thrown: unknown): never => {
+    exchange.cancel()
+    throw client.explain(thrown, options.signal)
+  }
+  const iterator: AsyncIterator<Part> = {
+    next: async () => {
+      const next = await parts.next().catch(explained)
+      if (next.done === true) return next
+      return { done: false, value: { ...next.value, body: guarded(next.value.body, explained) } }
+    },
+    return: async () => {
+      exchange.cancel()
+      await parts.return().catch(() => undefined)
+      return { done: true, value: undefined }
+    },
+  }
+  return { [Symbol.asyncIterator]: () => iterator }
+}
+
+/** Parts of several answers after each other; the next is asked for when the one before has been read. */
+export async function* concatenated(first: Parts, next: readonly (() => Promise<Parts>)[]): AsyncGenerator<Part> {
+  yield* first
+  for (const ask of next) yield* await ask()
+}
+
+export const isMultipart = (contentType: string): boolean => /^\s*multipart\//i.test(contentType)
+
+const multipart = (exchange: Exchange, { maxParts, maxPartBytes }: Limits): AsyncGenerator<Part, void> =>
+  readMultipart(exchange.body, boundaryOf(exchange.contentType), { maxParts, maxPartBytes })
+
+/** The boundary parameter, empty when there is none. Archives put parameters with semicolons into a quoted `type`. */
+function boundaryOf(contentType: string): string {
+  const unquoted = contentType.replace(/;\s*type\s*=\s*"[^"]*"/i, '')
+  const found = /;\s*boundary\s*=\s*(?:"([^"]*)"|([^;\s]+))/i.exec(unquoted)
+  return found?.[1] ?? found?.[2] ?? ''
+}
+
+async function* single(exchange: Exchange, limits: Limits): AsyncGenerator<Part, void> {
+  const announced = Number(exchange.header('content-length') ?? Number.NaN)
+  const known = Number.isSafeInteger(announced) && exchange.header('content-encoding') === undefined
+  yield {
+    contentType: exchange.contentType,
+    ...(known && { length: announced }),
+    body: bounded(exchange.body, limits.maxPartBytes),
+  }
+}
+
+async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array, void> {
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > maxBytes) throw Object.assign(new Error(`more than ${maxBytes} bytes`), { kind: 'too-large' })
+    yield chunk
+  }
+}
+
+function guarded(body: AsyncIterable<Uint8Array>, explained: (thrown: unknown) => never): AsyncIterable<Uint8Array> {
+  return {
+    [Symbol.asyncIterator]: () => {
+      const inner = body[Symbol.asyncIterator]()
+      return {
+        next: () => inner.next().catch(explained),
+        return: async () => {
+          await inner.return?.()
+          return { done: true, value: undefined }
+        },
+      }
+    },
+  }
+}

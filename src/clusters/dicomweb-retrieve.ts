@@ -1,0 +1,136 @@
+import type { Limits } from '../config/schema.ts'
+import { ClusterError, type FailureReason } from '../core/outcome.ts'
+import type { Parts } from '../dicom/multipart.ts'
+import type { BulkdataRequest, FramesRequest, ObjectRequest, RenderedRequest, RetrieveRequest } from './cluster.ts'
+import type { Call, DicomwebClient } from './dicomweb-client.ts'
+import { wrongType } from './dicomweb-json.ts'
+import { isBulkdataPath, pathOf } from './dicomweb-metadata.ts'
+import { concatenated, isMultipart, readParts } from './dicomweb-parts.ts'
+
+/** A list of frames is part of the address, which must stay well below 8 KB. */
+const maxFramesPerRequest = 500
+
+/** Orthanc says 400 to a representation it cannot give, and 404 or 405 are said of a service that is not there. */
+const badAcceptIs400: Readonly<Record<number, FailureReason>> = { 400: 'unsupported', 405: 'unsupported' }
+
+/** WADO-RS, PS3.18 10.4, in the words that archives understand. */
+export class DicomwebRetriever {
+  readonly #client: DicomwebClient
+  readonly #limits: Limits
+
+  constructor(client: DicomwebClient, limits: Limits) {
+    this.#client = client
+    this.#limits = limits
+  }
+
+  retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts> {
+    switch (request.kind) {
+      case 'instances':
+        return this.#instances(request, signal)
+      case 'frames':
+        return this.#frames(request, signal)
+      case 'bulkdata':
+        return this.#bulkdata(request, signal)
+      case 'rendered':
+        return this.#rendered(request, pathOfRendered(request, 'rendered'), signal)
+      case 'thumbnail':
+        return this.#thumbnail(request, signal)
+    }
+  }
+
+  #instances({ target, transferSyntax }: ObjectRequest, signal: AbortSignal): Promise<Parts> {
+    const accept = multipartOf('application/dicom', transferSyntax)
+    return this.#parts({ path: pathOf(target), accept, signal }, isDicom)
+  }
+
+  async #frames(request: FramesRequest, signal: AbortSignal): Promise<Parts> {
+    const accept = multipartOf(request.mediaType, request.transferSyntax)
+    const [first, ...others] = runs(request.frames).map((frames) => () => {
+      const path = `${pathOf(request.target)}/frames/${frames.join(',')}`
+      return this.#parts({ path, accept, signal }, isPixels)
+    })
+    if (!first) throw this.#client.error('rejected', 'no frame was asked for')
+    const parts = await first()
+    return others.length === 0 ? parts : concatenated(parts, others)
+  }
+
+  /** Some archives know only one of both forms; those that know lists take the first. */
+  async #bulkdata({ path }: BulkdataRequest, signal: AbortSignal): Promise<Parts> {
+    if (!isBulkdataPath(path)) throw this.#client.error('not-found', 'has no bulk data at such a path')
+    const accepts = [`${multipartOf('application/octet-stream')}, */*`, multipartOf('application/octet-stream'), '*/*']
+    return this.#firstAccepted(accepts, (accept) => this.#parts({ path: `/${path}`, accept, signal }, isNoPage))
+  }
+
+  #rendered(request: RenderedRequest, path: string, signal: AbortSignal): Promise<Parts> {
+    const fits = request.mediaTypes.some(takesPages) ? () => true : isPicture
+    return this.#firstAccepted(request.mediaTypes, (accept) => this.#parts({ path, accept, signal }, fits))
+  }
+
+  /** An archive without thumbnails renders a small picture as well. */
+  async #thumbnail(request: RenderedRequest, signal: AbortSignal): Promise<Parts> {
+    try {
+      return await this.#rendered(request, pathOfRendered(request, 'thumbnail'), signal)
+    } catch (error) {
+      if (!(error instanceof ClusterError) || !lacksService.has(error.reason)) throw error
+    }
+    const { viewport = '128,128' } = request.parameters
+    const path = pathOfRendered({ ...request, parameters: { viewport } }, 'rendered')
+    return this.#rendered(request, path, signal)
+  }
+
+  /** Archives that take exactly one media type at a time are asked for one after the other. */
+  async #firstAccepted(accepts: readonly string[], ask: (accept: string) => Promise<Parts>): Promise<Parts> {
+    let refusal: ClusterError | undefined
+    for (const accept of accepts) {
+      try {
+        return await ask(accept)
+      } catch (error) {
+        if (!(error instanceof ClusterError) || error.reason !== 'unsupported') throw error
+        refusal = error
+      }
+    }
+    throw refusal ?? this.#client.error('unsupported', 'no media type was asked for')
+  }
+
+  /** `fits` judges the type of an answer that is not multipart. */
+  async #parts(call: Omit<Call, 'method'>, fits: (contentType: string) => boolean): Promise<Parts> {
+    const exchange = await this.#client.request({ ...call, method: 'GET', disguises: badAcceptIs400 })
+    const { status, contentType } = exchange
+    if (status !== 204 && (isMultipart(contentType) || fits(contentType))) {
+      return readParts(this.#client, exchange, { limits: this.#limits, signal: call.signal })
+    }
+    exchange.discard()
+    if (status === 204) throw this.#client.error('not-found', 'answers that there is nothing')
+    throw this.#client.error('malformed', wrongType(contentType, 'what was asked for'))
+  }
+}
+
+const isDicom = (type: string): boolean => /^application\/dicom\b(?!\+)/i.test(type)
+const isPixels = (type: string): boolean => /^(application\/octet-stream|image\/|video\/)/i.test(type)
+const isNoPage = (type: string): boolean => !/^(text\/html|application\/xhtml)/i.test(type)
+const isPicture = (type: string): boolean => isNoPage(type) && !/json/i.test(type)
+const takesPages = (accept: string): boolean => /^(\*\/\*|text\/)/i.test(accept)
+
+const lacksService: ReadonlySet<FailureReason> = new Set(['not-found', 'unsupported', 'failed'])
+
+const multipartOf = (type: string, transferSyntax?: string): string =>
+  `multipart/related; type="${type}"${transferSyntax === undefined ? '' : `; transfer-syntax=${transferSyntax}`}`
+
+function pathOfRendered(request: RenderedRequest, resource: 'rendered' | 'thumbnail'): string {
+  const frames = request.frames?.length ? `/frames/${request.frames.join(',')}` : ''
+  const query = Object.entries(request.parameters)
+    .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value).replaceAll('%2C', ',')}`)
+    .join('&')
+  return `${pathOf(request.target)}${frames}/${resource}${query === '' ? '' : `?${query}`}`
+}
+
+/** Cut wherever a number does not follow on a smaller one: archives give frames in ascending order, each once. */
+function runs(frames: readonly number[]): number[][] {
+  const cut: number[][] = []
+  for (const frame of frames) {
+    const last = cut.at(-1)
+    if (last && last.length < maxFramesPerRequest && frame > (last.at(-1) ?? 0)) last.push(frame)
+    else cut.push([frame])
+  }
+  return cut
+}

@@ -1,0 +1,65 @@
+import type { ClusterConfig, Limits } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { LinkError } from '../core/errors.ts'
+import type { Telemetry } from '../core/telemetry.ts'
+import type { Uid } from '../dicom/uid.ts'
+import type { Cluster, ProbeReport } from './cluster.ts'
+import { DicomwebClient } from './dicomweb-client.ts'
+import { metadata } from './dicomweb-metadata.ts'
+import { DicomwebRetriever } from './dicomweb-retrieve.ts'
+import { search } from './dicomweb-search.ts'
+import { DicomwebStorer } from './dicomweb-store.ts'
+import { takeInventory } from './inventory.ts'
+
+export interface DicomwebClusterDeps {
+  readonly limits: Limits
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+}
+
+/** A cluster that can say how busy its connections are. */
+export interface PooledCluster extends Cluster {
+  readonly pool: { readonly running: number; readonly waiting: number }
+}
+
+/**
+ * An archive that speaks DICOMweb over HTTP (PS3.18), whatever its habits. Opens no connection before it is used.
+ * Throws `LinkError` `config` when the files of its certificates cannot be used.
+ */
+export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClusterDeps): PooledCluster {
+  const { id, role, priority, timeoutMs, dicomweb } = config
+  const { limits, clock, telemetry } = deps
+  if (dicomweb === undefined) throw new LinkError('config', `clusters.${id}.dicomweb: the address is missing`)
+  const client = new DicomwebClient({ ...config, dicomweb }, { clock, telemetry })
+  const retriever = new DicomwebRetriever(client, limits)
+  const storer = new DicomwebStorer({
+    client,
+    retriever,
+    limits,
+    inventoryOf: (study: Uid, signal) => takeInventory(cluster, { study }, signal),
+    sent: (bytes) => telemetry.clusterBytes(id, 'sent', bytes),
+  })
+  const cluster: PooledCluster = {
+    id,
+    role,
+    priority,
+    timeoutMs,
+    get pool() {
+      return client.pool
+    },
+    search: (request, signal) => search(client, limits, request, signal),
+    metadata: (target, signal) => metadata(client, limits, target, signal),
+    retrieve: (request, signal) => retriever.retrieve(request, signal),
+    store: (uploads, signal) => storer.store(uploads, signal),
+    probe: (signal) => probe(cluster, clock, signal),
+    close: () => client.close(),
+  }
+  return cluster
+}
+
+/** One row of all studies: the smallest question whose answer shows that the archive is there and lets us in. */
+async function probe(cluster: Cluster, clock: Clock, signal: AbortSignal): Promise<ProbeReport> {
+  const begun = clock.now()
+  await cluster.search({ level: 'study', constraints: [], includeFields: [], limit: 1 }, signal)
+  return { latencyMs: clock.now() - begun, supports: ['search'], remarks: [] }
+}

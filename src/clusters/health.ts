@@ -1,0 +1,236 @@
+import type { Clock } from '../core/clock.ts'
+import { deadline, ranOutOfTime } from '../core/deadline.ts'
+import { ClusterError, countsAgainstHealth, type FailureReason } from '../core/outcome.ts'
+import type { Log, Telemetry } from '../core/telemetry.ts'
+import type { Dataset } from '../dicom/dataset.ts'
+import type { Parts } from '../dicom/multipart.ts'
+import { Breaker, type BreakerOptions, defaultBreakerOptions } from './breaker.ts'
+import { Call, type Verdict } from './call.ts'
+import type {
+  Cluster,
+  ClusterRole,
+  InstanceUpload,
+  ProbeReport,
+  RetrieveRequest,
+  SearchAnswer,
+  SearchRequest,
+  StoreResult,
+  Target,
+} from './cluster.ts'
+import type { ClusterStatus, WatchedCluster } from './registry.ts'
+import { watchedItems, watchedParts } from './watched.ts'
+
+type Operation = Parameters<Telemetry['clusterCall']>[0]['operation']
+
+export interface HealthDeps {
+  readonly clock: Clock
+  readonly telemetry: Telemetry
+  readonly log: Log
+  readonly breaker?: BreakerOptions
+}
+
+/** A cluster that nobody asked anything for this long is probed, so that its state is not a memory. */
+const idleProbeMs = 30_000
+/** Weight of the newest measurement in the average of latencies. */
+const latencyWeight = 0.2
+
+/**
+ * Any cluster with its health kept: every call is measured and judged, a cluster that keeps failing is left alone for
+ * a while (`circuit-open`), and probes in the background find out when it is back.
+ *
+ * What a caller does never counts: leaving early, a body of its own that breaks off. That a caller's deadline passed
+ * counts when the cluster had a fair part of its time.
+ */
+export class MonitoredCluster implements WatchedCluster {
+  readonly id: string
+  readonly role: ClusterRole
+  readonly priority: number
+  readonly timeoutMs: number
+  readonly #inner: Cluster & { readonly pool?: ClusterStatus['pool'] }
+  readonly #deps: HealthDeps
+  readonly #breaker: Breaker
+  readonly #closed = new AbortController()
+  #wake = new AbortController()
+  #watching: Promise<void> | undefined
+  #state: ClusterStatus['state'] = 'unknown'
+  #since: number
+  #reason: FailureReason | undefined
+  #latencyMs: number | undefined
+  #heardAt = Number.NEGATIVE_INFINITY
+  #running = 0
+
+  constructor(inner: Cluster & { readonly pool?: ClusterStatus['pool'] }, deps: HealthDeps) {
+    this.id = inner.id
+    this.role = inner.role
+    this.priority = inner.priority
+    this.timeoutMs = inner.timeoutMs
+    this.#inner = inner
+    this.#deps = deps
+    this.#breaker = new Breaker(deps.clock, deps.breaker)
+    this.#since = deps.clock.now()
+  }
+
+  status(): ClusterStatus {
+    return {
+      id: this.id,
+      role: this.role,
+      state: this.#state,
+      breaker: this.#breaker.state,
+      since: this.#since,
+      ...(this.#reason !== undefined && { reason: this.#reason }),
+      ...(this.#latencyMs !== undefined && { latencyMs: this.#latencyMs }),
+      pool: this.#inner.pool ?? { running: this.#running, waiting: 0 },
+    }
+  }
+
+  search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer> {
+    return this.#whole('search', signal, () => this.#inner.search(request, signal))
+  }
+
+  metadata(target: Target, signal: AbortSignal): AsyncIterable<Dataset> {
+    return watchedItems(
+      () => this.#begin('metadata', signal),
+      () => this.#inner.metadata(target, signal),
+    )
+  }
+
+  async retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts> {
+    const call = this.#begin('retrieve', signal)
+    try {
+      const parts = await this.#inner.retrieve(request, signal)
+      call.answered()
+      return watchedParts(parts, call)
+    } catch (thrown) {
+      call.failed(thrown)
+      throw thrown
+    }
+  }
+
+  store(uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal): Promise<StoreResult[]> {
+    return this.#whole('store', signal, () => this.#inner.store(uploads, signal))
+  }
+
+  probe(signal: AbortSignal): Promise<ProbeReport> {
+    return this.#whole('probe', signal, () => this.#inner.probe(signal))
+  }
+
+  /** Probes at once, whenever the cluster is down and its breaker lets it, and when nobody asked it for long. */
+  watch(): void {
+    this.#watching ??= this.#watch(this.#closed.signal)
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort()
+    await Promise.all([this.#watching, this.#inner.close()])
+  }
+
+  async #whole<T>(operation: Operation, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+    const call = this.#begin(operation, signal)
+    try {
+      const answer = await ask()
+      // The time an upload takes says more of the upload than of the cluster.
+      if (operation !== 'store') call.answered()
+      call.ended()
+      return answer
+    } catch (thrown) {
+      call.failed(thrown)
+      throw thrown
+    }
+  }
+
+  #begin(operation: Operation, signal: AbortSignal): Call {
+    const { clock, telemetry } = this.#deps
+    const begun = clock.now()
+    const permit = this.#breaker.enter()
+    const finish = (result: 'ok' | 'cancelled' | FailureReason) => {
+      telemetry.clusterCall({ cluster: this.id, operation, result, durationMs: clock.now() - begun })
+    }
+    if (!permit) {
+      finish('circuit-open')
+      const why = this.#reason ? ` (${this.#reason})` : ''
+      const message = `is not asked because it failed repeatedly${why}; it is probed in the background`
+      throw new ClusterError(this.id, 'circuit-open', message)
+    }
+    this.#running++
+    return new Call(permit, signal, {
+      answered: () => this.#measure(clock.now() - begun),
+      verdictOf: (thrown, answered) => this.#verdict(thrown, signal, answered, clock.now() - begun),
+      heard: (reason) => this.#heard(reason),
+      finish: (result) => {
+        this.#running--
+        finish(result)
+      },
+    })
+  }
+
+  #verdict(thrown: unknown, signal: AbortSignal, answered: boolean, elapsedMs: number): Verdict {
+    if (signal.aborted) {
+      // Rounds of one request share a budget: what is left for a late one may be too little for any cluster.
+      const fair = !answered && ranOutOfTime(signal) && elapsedMs >= this.timeoutMs / 2
+      return fair ? { result: 'timed-out', health: 'bad' } : { result: 'cancelled', health: 'unknown' }
+    }
+    if (!(thrown instanceof ClusterError)) return { result: 'cancelled', health: 'unknown' }
+    const { reason } = thrown
+    // Our own line is full; that cuts nobody off who got through.
+    if (reason === 'overloaded') return { result: reason, health: 'unknown' }
+    return { result: reason, health: countsAgainstHealth(reason) ? 'bad' : 'good' }
+  }
+
+  /** After the breaker has been told: `reason` of a failure, `undefined` for a sign of life. */
+  #heard(reason: FailureReason | undefined): void {
+    this.#heardAt = this.#deps.clock.now()
+    if (reason === undefined) this.#become('up', undefined)
+    // One failure does not take down what was up; the breaker knows how many do.
+    else if (this.#state !== 'up' || this.#breaker.state !== 'closed') this.#become('down', reason)
+  }
+
+  #become(state: 'up' | 'down', reason: FailureReason | undefined): void {
+    this.#reason = reason
+    if (this.#state === state) return
+    this.#state = state
+    this.#since = this.#deps.clock.now()
+    const { log } = this.#deps
+    if (state === 'up') log.info({ cluster: this.id }, 'cluster-up')
+    else log.warn({ cluster: this.id, reason }, 'cluster-down')
+    this.#wake.abort()
+  }
+
+  #measure(ms: number): void {
+    const before = this.#latencyMs
+    this.#latencyMs = before === undefined ? ms : before + latencyWeight * (ms - before)
+  }
+
+  async #watch(closed: AbortSignal): Promise<void> {
+    while (!closed.aborted) {
+      if (this.#probeIsDue()) await this.#probeQuietly(closed)
+      // A change of state during the probe is known already.
+      this.#wake = new AbortController()
+      const { signal } = this.#wake
+      await this.#deps.clock.sleep(this.#nextLookMs(), AbortSignal.any([closed, signal])).catch(() => undefined)
+    }
+  }
+
+  #probeIsDue(): boolean {
+    if (this.#state === 'unknown') return true
+    if (this.#state === 'down') return this.#breaker.retryInMs === 0 && !this.#failedJustNow()
+    return this.#deps.clock.now() - this.#heardAt >= idleProbeMs
+  }
+
+  #failedJustNow(): boolean {
+    return this.#breaker.state === 'closed' && this.#deps.clock.now() - this.#heardAt < this.#backoffMs
+  }
+
+  get #backoffMs(): number {
+    return (this.#deps.breaker ?? defaultBreakerOptions).backoffMs
+  }
+
+  #nextLookMs(): number {
+    if (this.#state !== 'down') return idleProbeMs
+    return this.#breaker.state === 'open' ? this.#breaker.retryInMs : this.#backoffMs
+  }
+
+  async #probeQuietly(closed: AbortSignal): Promise<void> {
+    using wait = deadline(this.#deps.clock, this.timeoutMs, closed)
+    await this.probe(wait.signal).catch(() => undefined)
+  }
+}
