@@ -34,7 +34,8 @@ export const pixelDataTag = 0x7fe00010
 /** The longest header of an element: explicit VR with a 32-bit length. */
 export const longestHeader = 12
 
-const longForm: ReadonlySet<string> = new Set('OB OD OF OL OV OW SQ SV UC UN UR UT UV'.split(' '))
+/** VRs whose length has 32 bits. */
+export const longForm: ReadonlySet<string> = new Set('OB OD OF OL OV OW SQ SV UC UN UR UT UV'.split(' '))
 const shortForm: ReadonlySet<string> = new Set(
   'AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US'.split(' '),
 )
