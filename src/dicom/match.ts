@@ -1,0 +1,118 @@
+import { type Attribute, type Dataset, strings, type Tag } from './dataset.ts'
+import { keywordOf, tagOf, vrOf } from './dictionary.ts'
+import type { Constraint } from './query.ts'
+import { atTime, combine, day, inRange, type Moment, parseMoment, parseRange, type TemporalRange } from './temporal.ts'
+import { compileValue, invalidValue, isUniversal, type ValueTest } from './values.ts'
+
+/**
+ * What a dataset says to a key: it meets it, it does not, or it has no value for the attribute, so that nothing can
+ * be said. A key without a value is met by every dataset.
+ */
+export type Verdict = 'match' | 'no-match' | 'absent'
+
+export interface CompiledConstraint {
+  /** The attributes it looks at: one, or the two of a date and a time matched together. */
+  readonly paths: readonly (readonly Tag[])[]
+  readonly judge: (dataset: Dataset) => Verdict
+}
+
+/** Prepares a key for matching by PS3.4 C.2.2.2. Throws `bad-request` when its value is none for its VR. */
+export function compileConstraint({ path, value }: Constraint): CompiledConstraint {
+  const vr = vrOf(path.at(-1) ?? '')
+  if (isUniversal(vr, value)) return { paths: [path], judge: () => 'match' }
+  const test = compileValue(vr, value)
+  if (test === undefined) throw invalidValue(path.join('.'), path, vr, value)
+  const judgeLast = vr === 'UN' ? judgeByOwnVr(value) : judgeValues(test)
+  return { paths: [path], judge: (dataset) => judgePath(dataset, path, judgeLast) }
+}
+
+/** As {@link compileConstraint}, and takes ranges of a date and its time together (PS3.18 8.3.4.1.1). */
+export function compileConstraints(constraints: readonly Constraint[]): CompiledConstraint[] {
+  const compiled: CompiledConstraint[] = []
+  const taken = new Set<Constraint>()
+  for (const time of constraints) {
+    const date = constraints.find((other) => isDateOf(other.path, time.path))
+    const both = date && compileDateAndTime(date, time)
+    if (date === undefined || both === undefined) continue
+    compiled.push(both)
+    taken.add(date).add(time)
+  }
+  const others = constraints.filter((constraint) => !taken.has(constraint))
+  return [...others.map(compileConstraint), ...compiled]
+}
+
+export const matchConstraint = (dataset: Dataset, compiled: CompiledConstraint): Verdict => compiled.judge(dataset)
+
+/** For archives of our own, where an attribute that is not there is known not to be there. */
+export const matchesAll = (dataset: Dataset, compiled: readonly CompiledConstraint[]): boolean =>
+  compiled.every(({ judge }) => judge(dataset) === 'match')
+
+type Judge = (dataset: Dataset, tag: Tag) => Verdict
+
+/** Follows a path into sequences, PS3.4 C.2.2.2.6: one item that matches is enough. */
+function judgePath(dataset: Dataset, path: readonly Tag[], judgeLast: Judge): Verdict {
+  const [tag = '', ...rest] = path
+  if (rest.length === 0) return judgeLast(dataset, tag)
+  const verdicts = itemsOf(dataset[tag]).map((item) => judgePath(item, rest, judgeLast))
+  if (verdicts.includes('match')) return 'match'
+  return verdicts.includes('no-match') ? 'no-match' : 'absent'
+}
+
+const itemsOf = (sequence: Attribute | undefined): Dataset[] => (sequence?.Value ?? []).filter(isItem)
+
+const isItem = (value: unknown): value is Dataset => typeof value === 'object' && value !== null
+
+/** Of an attribute with several values, one that matches is enough. */
+const judgeValues =
+  (test: ValueTest): Judge =>
+  (dataset, tag) => {
+    const values = strings(dataset, tag)
+    if (values.length === 0) return 'absent'
+    return values.some(test) ? 'match' : 'no-match'
+  }
+
+/** A private attribute is not in the dictionary: what it is, is known from the dataset that has it. */
+function judgeByOwnVr(value: string): Judge {
+  const judges = new Map<string, Judge>()
+  return (dataset, tag) => {
+    const vr = dataset[tag]?.vr ?? 'UN'
+    const judge = judges.get(vr) ?? judgeValues(compileValue(vr, value) ?? (() => false))
+    judges.set(vr, judge)
+    return judge(dataset, tag)
+  }
+}
+
+/** Study Date is the date of Study Time: the keywords say so. */
+function isDateOf(date: readonly Tag[], time: readonly Tag[]): boolean {
+  const keyword = keywordOf(time.at(-1) ?? '')
+  if (date.length !== time.length || !keyword?.endsWith('Time')) return false
+  const partner = tagOf(keyword.replace(/Time$/, 'Date'))
+  return date.every((tag, at) => tag === (at === time.length - 1 ? partner : time[at]))
+}
+
+function compileDateAndTime(date: Constraint, time: Constraint): CompiledConstraint | undefined {
+  const [dateTag = '', timeTag = ''] = [date.path.at(-1), time.path.at(-1)]
+  if (vrOf(dateTag) !== 'DA' || vrOf(timeTag) !== 'TM') return undefined
+  const [dates, times] = [parseRange('DA', date.value), parseRange('TM', time.value)]
+  const range = dates && times && combine(dates, times)
+  if (range === undefined) return undefined
+  const judge: Judge = (dataset) => judgeDateAndTime(range, strings(dataset, dateTag)[0], strings(dataset, timeTag)[0])
+  return { paths: [date.path, time.path], judge: (dataset) => judgePath(dataset, date.path, judge) }
+}
+
+/** Without its time, a day matches when all of it does, and says nothing when only a part of it does. */
+function judgeDateAndTime(range: TemporalRange, dateText: string | undefined, timeText: string | undefined): Verdict {
+  if (dateText === undefined) return 'absent'
+  const date = parseMoment('DA', dateText)
+  const time = timeText === undefined ? undefined : parseMoment('TM', timeText)
+  if (date === undefined || (timeText !== undefined && time === undefined)) return 'no-match'
+  if (time !== undefined) return inRange(range, atTime(date, time)) ? 'match' : 'no-match'
+  return judgeDay(range, date)
+}
+
+function judgeDay(range: TemporalRange, date: Moment): Verdict {
+  const [begin, end] = [inRange(range, date), inRange(range, { ...date, at: date.at + day - 1 })]
+  if (begin && end) return 'match'
+  const within = [range.from, range.to].some((bound) => bound && bound.at >= date.at && bound.at < date.at + day)
+  return within ? 'absent' : 'no-match'
+}

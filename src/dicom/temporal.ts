@@ -1,0 +1,145 @@
+/** Dates, times and date-times as spans of microseconds: what their precision leaves open is part of them. */
+
+/** From `at` on for `span` microseconds: `2026` is a whole year, `1015` a minute of a day. */
+export interface Moment {
+  /** Microseconds since the epoch, of a TM since midnight, as read from a clock on the wall. */
+  readonly at: number
+  readonly span: number
+  /** Offset from UTC in microseconds, of a DT that has one. */
+  readonly offset?: number
+}
+
+/** A matching key of VR DA, TM or DT, PS3.4 C.2.2.2.5; both ends inclusive, an open end is absent. */
+export interface TemporalRange {
+  readonly from?: Moment
+  readonly to?: Moment
+  /** Written as one value rather than as a range. */
+  readonly single: boolean
+}
+
+export type TemporalVr = 'DA' | 'TM' | 'DT'
+
+export const isTemporal = (vr: string): vr is TemporalVr => vr === 'DA' || vr === 'TM' || vr === 'DT'
+
+const second = 1_000_000
+const minute = 60 * second
+const hour = 60 * minute
+export const day = 24 * hour
+
+const parsers: Readonly<Record<TemporalVr, (text: string) => Moment | undefined>> = {
+  DA: (text) => (text.length === 8 ? parseCalendar(text) : undefined),
+  TM: parseClock,
+  DT: parseDateTime,
+}
+
+/** A value of a dataset; takes the separators of old and of careless senders (`2026.01.31`, `10:15:00`). */
+export function parseMoment(vr: TemporalVr, text: string): Moment | undefined {
+  const bare = vr === 'DA' ? text.replaceAll(/[.-]/g, '') : vr === 'TM' ? text.replaceAll(':', '') : text
+  return parsers[vr](bare.trim())
+}
+
+/** A matching key: one value, `from-to`, `from-` or `-to`. `undefined` when it is none of these. */
+export function parseRange(vr: TemporalVr, text: string): TemporalRange | undefined {
+  const key = text.trim()
+  const one = parsers[vr](key)
+  if (one !== undefined) return { from: one, to: one, single: true }
+  // An offset from UTC may hold the same hyphen that separates: the first place that leaves two values is it.
+  for (let at = key.indexOf('-'); at >= 0; at = key.indexOf('-', at + 1)) {
+    const range = parseEnds(vr, key.slice(0, at).trim(), key.slice(at + 1).trim())
+    if (range !== undefined) return range
+  }
+  return undefined
+}
+
+function parseEnds(vr: TemporalVr, first: string, last: string): TemporalRange | undefined {
+  const from = parsers[vr](first)
+  const to = parsers[vr](last)
+  if ((from === undefined && first !== '') || (to === undefined && last !== '')) return undefined
+  if (from === undefined && to === undefined) return undefined
+  return { ...(from && { from }), ...(to && { to }), single: false }
+}
+
+/** Whether a value lies in the range. Offsets count when both have one; otherwise clocks on the wall are compared. */
+export function inRange({ from, to }: TemporalRange, value: Moment): boolean {
+  if (from !== undefined && distance(value, from) < 0) return false
+  return to === undefined || distance(value, to) < to.span
+}
+
+const distance = (value: Moment, bound: Moment): number =>
+  value.at - bound.at - (value.offset === undefined || bound.offset === undefined ? 0 : value.offset - bound.offset)
+
+/**
+ * The date and the time of a key taken together, PS3.18 8.3.4.1.1 and PS3.4 C.2.2.2.5.4: only ranges of the same form
+ * are one range, anything else is matched attribute by attribute (`undefined`).
+ */
+export function combine(date: TemporalRange, time: TemporalRange): TemporalRange | undefined {
+  const from = combineEnds(date.from, time.from)
+  const to = combineEnds(date.to, time.to)
+  if (date.single || time.single || from === 'unlike' || to === 'unlike') return undefined
+  return { ...(from && { from }), ...(to && { to }), single: false }
+}
+
+function combineEnds(date: Moment | undefined, time: Moment | undefined): Moment | undefined | 'unlike' {
+  if (date === undefined && time === undefined) return undefined
+  return date === undefined || time === undefined ? 'unlike' : atTime(date, time)
+}
+
+/** A time on a day. */
+export const atTime = (date: Moment, time: Moment): Moment => ({ at: date.at + time.at, span: time.span })
+
+/** YYYY, YYYYMM or YYYYMMDD. */
+function parseCalendar(text: string): Moment | undefined {
+  const match = /^(\d{4})(?:(\d{2})(\d{2})?)?$/.exec(text)
+  if (match === null) return undefined
+  const [year, month, date] = [Number(match[1]), Number(match[2] ?? 1), Number(match[3] ?? 1)]
+  const at = dayOf(year, month, date)
+  if (at === undefined) return undefined
+  if (match[3] !== undefined) return { at, span: day }
+  const next = match[2] === undefined || month === 12 ? dayOf(year + 1, 1, 1) : dayOf(year, month + 1, 1)
+  return { at, span: (next ?? at) - at }
+}
+
+/** Microseconds since the epoch; `undefined` for a day that is in no calendar. */
+function dayOf(year: number, month: number, date: number): number | undefined {
+  const midnight = new Date(0)
+  midnight.setUTCFullYear(year, month - 1, date)
+  const exists = midnight.getUTCMonth() === month - 1 && midnight.getUTCDate() === date
+  return exists ? midnight.getTime() * 1000 : undefined
+}
+
+/** HH, HHMM, HHMMSS or HHMMSS.F to HHMMSS.FFFFFF; a leap second is the sixtieth. */
+function parseClock(text: string): Moment | undefined {
+  const match = /^(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?$/.exec(text)
+  if (match === null) return undefined
+  const [, hours, minutes, seconds, fraction] = match
+  if (Number(hours) > 23 || Number(minutes ?? 0) > 59 || Number(seconds ?? 0) > 60) return undefined
+  const at =
+    Number(hours) * hour +
+    Number(minutes ?? 0) * minute +
+    Number(seconds ?? 0) * second +
+    Number((fraction ?? '').padEnd(6, '0'))
+  if (fraction !== undefined) return { at, span: 10 ** (6 - fraction.length) }
+  return { at, span: seconds !== undefined ? second : minutes !== undefined ? minute : hour }
+}
+
+/** YYYY[MM[DD[HH[MM[SS[.F]]]]]][±ZZXX]. */
+function parseDateTime(text: string): Moment | undefined {
+  const match = /^(\d{4,14})(\.\d{1,6})?([+-]\d{4})?$/.exec(text)
+  if (match === null) return undefined
+  const [, digits = '', fraction = '', zone] = match
+  const offset = zone === undefined ? undefined : parseOffset(zone)
+  const date = parseCalendar(digits.slice(0, 8))
+  const clock = digits.slice(8) + fraction
+  const time = clock === '' ? undefined : parseClock(clock)
+  if (date === undefined || (zone !== undefined && offset === undefined)) return undefined
+  if (time === undefined && clock !== '') return undefined
+  return { ...(time === undefined ? date : atTime(date, time)), ...(offset === undefined ? {} : { offset }) }
+}
+
+/** PS3.5 table 6.2-1: from -1200 to +1400. */
+function parseOffset(text: string): number | undefined {
+  const [hours, minutes] = [Number(text.slice(1, 3)), Number(text.slice(3))]
+  const offset = hours * hour + minutes * minute
+  if (minutes > 59 || offset > (text.startsWith('-') ? 12 : 14) * hour) return undefined
+  return text.startsWith('-') ? -offset : offset
+}
