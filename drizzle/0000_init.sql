@@ -62,6 +62,7 @@ CREATE TABLE "study_location" (
 --> statement-breakpoint
 CREATE INDEX "converge_job_due" ON "converge_job" USING btree ("cluster","run_at");--> statement-breakpoint
 CREATE INDEX "embedded_instance_order" ON "embedded_instance" USING btree ("cluster","study_instance_uid","series_instance_uid","instance_number","sop_instance_uid");--> statement-breakpoint
+CREATE INDEX "embedded_series_uid" ON "embedded_series" USING btree ("cluster","series_instance_uid");--> statement-breakpoint
 CREATE INDEX "embedded_study_date" ON "embedded_study" USING btree ("cluster","study_date","study_instance_uid");--> statement-breakpoint
 CREATE INDEX "embedded_study_patient" ON "embedded_study" USING btree ("cluster","patient_id");--> statement-breakpoint
 CREATE INDEX "embedded_study_accession" ON "embedded_study" USING btree ("cluster","accession_number");

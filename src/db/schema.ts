@@ -120,5 +120,8 @@ export const embeddedSeries = pgTable(
     attributes: json('attributes').$type<Dataset>().notNull(),
     instances: integer('instances').notNull().default(0),
   },
-  (table) => [primaryKey({ columns: [table.cluster, table.studyInstanceUID, table.seriesInstanceUID] })],
+  (table) => [
+    primaryKey({ columns: [table.cluster, table.studyInstanceUID, table.seriesInstanceUID] }),
+    index('embedded_series_uid').on(table.cluster, table.seriesInstanceUID),
+  ],
 )

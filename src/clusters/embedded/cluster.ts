@@ -1,0 +1,109 @@
+import { join } from 'node:path'
+import { type Clock, systemClock } from '../../core/clock.ts'
+import type { Log } from '../../core/telemetry.ts'
+import type { Queries } from '../../db/connect.ts'
+import { isEmpty } from '../../db/embedded-search.ts'
+import { lockDirectory } from '../../db/lock.ts'
+import type { Part, Parts } from '../../dicom/multipart.ts'
+import type { Cluster, ClusterRole, ProbeReport } from '../cluster.ts'
+import { explain, explained, inTime } from './explain.ts'
+import { probeFolder } from './files.ts'
+import { metadataOf } from './instances.ts'
+import { markClean, recover } from './recover.ts'
+import { type Archive, retrieve } from './retrieve.ts'
+import { search } from './search.ts'
+import { storeInto, UploadFailed } from './store.ts'
+
+export interface EmbeddedOptions {
+  readonly id: string
+  readonly role: ClusterRole
+  readonly priority: number
+  readonly timeoutMs: number
+  /** Files go to `<dataDir>/clusters/<id>`. */
+  readonly dataDir: string
+  readonly db: Queries
+  readonly limits: { readonly maxPartBytes: number }
+  readonly log: Log
+  readonly clock?: Clock
+}
+
+/**
+ * An archive of our own: files in the data directory, index in the database. An instance is acknowledged when its
+ * file is on the disk and its rows are committed. Gives objects only as they were stored and renders nothing.
+ *
+ * Opening it repairs what a crash left. Throws `config` when another process has its folder.
+ */
+export async function openEmbeddedCluster(options: EmbeddedOptions): Promise<Cluster> {
+  const { id, db, log } = options
+  const folder = join(options.dataDir, 'clusters', id)
+  const lock = await lockDirectory(folder)
+  const archive = { cluster: id, folder, db }
+  try {
+    await recover(archive, log)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+  const close = async () => {
+    await markClean(folder)
+    lock.release()
+  }
+  return embeddedCluster(options, archive, close)
+}
+
+function embeddedCluster(options: EmbeddedOptions, archive: Archive, release: () => Promise<void>): Cluster {
+  const { id, role, priority, timeoutMs, clock = systemClock } = options
+  const call = (signal: AbortSignal) => ({ cluster: id, clock, timeoutMs, signal })
+  const receive = storeInto({ ...archive, maxPartBytes: options.limits.maxPartBytes })
+  const stores = new Set<Promise<unknown>>()
+  return {
+    id,
+    role,
+    priority,
+    timeoutMs,
+    search: (request, signal) => inTime(call(signal), (until) => search(archive, request, until)),
+    metadata: (target, signal) => explained(id, metadataOf(archive, target, signal), signal),
+    retrieve: async (request, signal) => {
+      const parts = await inTime(call(signal), (until) => retrieve(archive, request, { until, signal }))
+      return explainedParts(id, parts, signal)
+    },
+    store: async (uploads, signal) => {
+      const running = receive(uploads, signal)
+      stores.add(running)
+      try {
+        return await running
+      } catch (error) {
+        throw error instanceof UploadFailed && !signal.aborted ? error.cause : explain(id, error, signal)
+      } finally {
+        stores.delete(running)
+      }
+    },
+    probe: (signal) => inTime(call(signal), () => probe(archive)),
+    close: async () => {
+      await Promise.allSettled(stores)
+      await release()
+    },
+  }
+}
+
+async function* explainedParts(
+  cluster: string,
+  parts: Parts,
+  signal: AbortSignal,
+): AsyncGenerator<Part, void, undefined> {
+  for await (const part of explained(cluster, parts, signal)) {
+    yield { ...part, body: explained(cluster, part.body, signal) }
+  }
+}
+
+/** Below this the archive will soon refuse to store. */
+const scarceBytes = 1024 ** 3
+
+async function probe({ cluster, db, folder }: Archive): Promise<ProbeReport> {
+  const begun = performance.now()
+  await isEmpty(db, cluster)
+  const latencyMs = performance.now() - begun
+  const free = await probeFolder(folder)
+  const remarks = free < scarceBytes ? [`less than 1 GiB is free in the data directory of cluster ${cluster}`] : []
+  return { latencyMs, supports: ['search', 'retrieve', 'metadata', 'store'], remarks }
+}

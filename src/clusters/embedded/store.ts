@@ -1,0 +1,87 @@
+import { toError } from '../../core/errors.ts'
+import type { InstanceUpload, StoreResult } from '../cluster.ts'
+import { inBatches } from './batches.ts'
+import { type CommitTarget, commit } from './commit.ts'
+import { discard } from './files.ts'
+import { type Received, receive } from './receive.ts'
+
+/** Instances whose files are synced together and whose rows go into one transaction. */
+const maxBatch = 64
+/** Received and not yet committed, of one `store`: what bounds its memory is the metadata they carry. */
+const maxPending = 32
+/** An instance with a larger file may have large metadata: it is committed before the next one is taken. */
+const smallFileBytes = 4 * 1024 ** 2
+
+export interface StoreOptions extends CommitTarget {
+  readonly maxPartBytes: number
+}
+
+export type Store = (uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal) => Promise<StoreResult[]>
+
+/** What an upload's own stream threw: not the archive's failure, and passed on as it is. */
+export class UploadFailed extends Error {}
+
+/**
+ * Takes uploads one after the other; while one is being received, those before it are committed in batches, which
+ * instances of several callers share. Every file that is not committed is gone when the call ends.
+ */
+export function storeInto(options: StoreOptions): Store {
+  const commitOne = inBatches((batch: readonly Received[]) => commit(options, batch), maxBatch)
+  return async (uploads, signal) => {
+    const pending: Promise<StoreResult>[] = []
+    let settled = 0
+    try {
+      for await (const upload of marked(uploads, signal)) {
+        signal.throwIfAborted()
+        const { committed, size } = await receiveOne(options, upload, signal)
+        pending.push(committed)
+        // A rejection is reported when it is awaited below; until then it is not unhandled.
+        committed.catch(() => undefined)
+        while (pending.length - settled >= (size > smallFileBytes ? 1 : maxPending)) await pending[settled++]
+      }
+      return await Promise.all(pending)
+    } finally {
+      await Promise.allSettled(pending)
+    }
+  }
+
+  async function receiveOne(where: StoreOptions, upload: InstanceUpload, signal: AbortSignal) {
+    const { header } = upload
+    const body = marked(upload.body, signal)
+    const reception = await receive({ header, body }, { folder: where.folder, maxBytes: where.maxPartBytes, signal })
+    if ('failureReason' in reception) {
+      const outcome = { status: 'failed', failureReason: reception.failureReason } as const
+      return { committed: Promise.resolve<StoreResult>({ header, outcome }), size: 0 }
+    }
+    const { received } = reception
+    if (signal.aborted) await discard(received.file)
+    signal.throwIfAborted()
+    const committed = commitOne(received).then((outcome): StoreResult => ({ header, outcome }))
+    return { committed, size: received.instance.size }
+  }
+}
+
+/** Marks what the source throws, and gives up on a source that hangs when the caller leaves. */
+async function* marked<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]()
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  signal.addEventListener('abort', abort)
+  aborted.catch(() => undefined)
+  let ended = false
+  try {
+    for (;;) {
+      signal.throwIfAborted()
+      const next = await Promise.race([iterator.next(), aborted]).catch((error: unknown) => {
+        throw new UploadFailed('an upload broke off', { cause: toError(error) })
+      })
+      ended = next.done === true
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    // Not waited for: a source that hangs does not answer this either.
+    if (!ended) void Promise.resolve(iterator.return?.()).catch(() => undefined)
+  }
+}
