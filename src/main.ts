@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { checkAll, serve } from './compose.ts'
+import { demoConfig, loadConfig } from './config/load.ts'
+import type { Config } from './config/schema.ts'
 import { toError } from './core/errors.ts'
 
 /** The command line; the only file that ends the process. */
@@ -23,8 +26,14 @@ program
     'folder for database and embedded clusters, instead of the configured one (./data)',
   )
   .action(async (options: ServeOptions) => {
-    const running = await serve(options)
+    const config = withOverrides(
+      options.config ? await loadConfig(options.config, process.env) : demoConfig('./data'),
+      options,
+    )
+    const running = await serve(config, { demo: options.config === undefined, say })
+    announce(running.address, config)
     const stop = once(async () => {
+      say('finishing what is running …')
       await running.stop()
       process.exit(0)
     })
@@ -57,6 +66,25 @@ interface ServeOptions {
   readonly config?: string
   readonly port?: number
   readonly dataDir?: string
+}
+
+const withOverrides = (config: Config, { port, dataDir }: ServeOptions): Config => ({
+  ...config,
+  ...(port !== undefined && { listen: { ...config.listen, port } }),
+  ...(dataDir !== undefined && { dataDir: resolve(dataDir) }),
+})
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+/** Where to look; the first line is also for scripts that wait for it. */
+function announce(address: string, { viewer }: Config): void {
+  say(`listening on ${address}`)
+  if (viewer) say(`  viewer      ${address}/`)
+  say(`  DICOMweb    ${address}/dicom-web/studies`)
+  say(`  API         ${address}/docs`)
+  say(`  state       ${address}/readyz   ${address}/metrics`)
 }
 
 function portNumber(text: string): number {

@@ -6,7 +6,7 @@ import type { Outcome } from '../core/outcome.ts'
 import type { Dataset } from '../dicom/dataset.ts'
 import { compileConstraints } from '../dicom/match.ts'
 import type { Query } from '../dicom/query.ts'
-import type { Uid } from '../dicom/uid.ts'
+import { isUid, type Uid } from '../dicom/uid.ts'
 import { canHide, completeRows } from './complete.ts'
 import { Counts } from './counts.ts'
 import { type ClusterRows, type MergedRow, mergeRows } from './merge.ts'
@@ -47,7 +47,7 @@ export interface QueryDependencies {
   readonly maxResults: number
   readonly clock: Clock
   /** Told which clusters were seen to hold which studies; must not throw. */
-  readonly onHolders: (holders: readonly { study: string; cluster: string }[]) => void
+  readonly onHolders: (holders: readonly { study: Uid; cluster: string }[]) => void
 }
 
 /** Plan → ask all at once → check → merge → page → complete what filters hid → count → render. */
@@ -142,4 +142,4 @@ const inexactCounts = (uids: readonly string[]) =>
     : [`The counts of ${uids.length} rows are the largest of their copies', not those of the union`]
 
 const holdersIn = (rows: readonly MergedRow[]) =>
-  rows.flatMap(({ uid, copies }) => copies.map(({ cluster }) => ({ study: uid, cluster })))
+  rows.flatMap(({ uid, copies }) => (isUid(uid) ? copies.map(({ cluster }) => ({ study: uid, cluster })) : []))

@@ -17,7 +17,7 @@ export function verifyRows(
   const unverifiable = constraints.filter((constraint) => !checkable.includes(constraint))
   return {
     rows: rows.filter((row) => checkable.every((constraint) => matchConstraint(row, constraint) === 'match')),
-    unverifiable: unverifiable.map(({ path }) => path.join('.')),
+    unverifiable: unverifiable.flatMap(({ paths }) => paths.map((path) => path.join('.'))),
   }
 }
 
@@ -27,6 +27,6 @@ export function verifyRows(
  */
 function isAnswered(level: Level, rows: readonly Dataset[], constraint: CompiledConstraint): boolean {
   const obliged: readonly (Tag | undefined)[] = defaultReturned[level]
-  if (rows.length === 0 || obliged.includes(constraint.path[0])) return true
+  if (rows.length === 0 || constraint.paths.every(([key]) => obliged.includes(key))) return true
   return rows.some((row) => matchConstraint(row, constraint) !== 'absent')
 }

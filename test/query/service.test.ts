@@ -3,7 +3,7 @@ import { firstNumber, firstString, strings } from '../../src/dicom/dataset.ts'
 import { parseQuery } from '../../src/dicom/query.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import { createQueryService } from '../../src/query/service.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
 
@@ -67,6 +67,7 @@ describe('a query', () => {
     const [up, hung] = [one('north'), one('south')]
     hung.faults.hung = true
     const pending = setup([up, hung], [], clock)('')
+    await turn()
     await clock.advance(hung.timeoutMs)
     expect((await pending).warnings).toEqual(['Results are incomplete: cluster south timed-out'])
     const alone = setup([hung], [], clock)('')

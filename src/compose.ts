@@ -1,0 +1,220 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Cluster } from './clusters/cluster.ts'
+import { createDicomwebCluster } from './clusters/dicomweb.ts'
+import { openEmbeddedCluster } from './clusters/embedded/cluster.ts'
+import { MonitoredCluster } from './clusters/health.ts'
+import { type Clusters, createClusters } from './clusters/registry.ts'
+import type { ClusterConfig, Config } from './config/schema.ts'
+import { systemClock as clock } from './core/clock.ts'
+import { toError } from './core/errors.ts'
+import type { Log } from './core/telemetry.ts'
+import { type Database, openDatabase } from './db/connect.ts'
+import * as jobs from './db/converge-jobs.ts'
+import { holdersOf, rememberHolders } from './db/study-location.ts'
+import { startViewer, viewerCacheFolder } from './demo/ohif.ts'
+import { seedDemo } from './demo/seed.ts'
+import type { Uid } from './dicom/uid.ts'
+import { createApp } from './http/app.ts'
+import { createAuthenticate } from './http/auth.ts'
+import { createLog } from './http/log.ts'
+import { createMetrics, type Metrics } from './http/metrics.ts'
+import { listen } from './http/server.ts'
+import { viewer } from './http/viewer.ts'
+import { createQueryService } from './query/service.ts'
+import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
+import { createRetrieveService } from './retrieve/service.ts'
+import { createStoreService } from './store/service.ts'
+
+/** The composition root: implementations meet here and nowhere else. */
+
+export interface Running {
+  /** `http://127.0.0.1:8080`. */
+  readonly address: string
+  /** Finishes running requests, gives running jobs back, closes everything. */
+  stop(): Promise<void>
+}
+
+export interface ServeOptions {
+  /** Fill the embedded clusters with generated studies when they are empty. */
+  readonly demo: boolean
+  /** Told what a person at the console wants to know. */
+  readonly say: (line: string) => void
+}
+
+/** Starts the proxy. Throws `LinkError` with code `config` when it cannot be started as configured. */
+export async function serve(config: Config, { demo, say }: ServeOptions): Promise<Running> {
+  const log = createLog(config)
+  const metrics = createMetrics()
+  const resources = new AsyncDisposableStack()
+  try {
+    const db = resources.adopt(await openDatabase({ url: config.database.url, dataDir: config.dataDir }), (it) =>
+      it.close(),
+    )
+    const clusters = resources.adopt(await openClusters(config, { db, log, metrics }), (it) => it.close())
+    if (demo) await seedDemo(clusters.all, say)
+    const replication = resources.adopt(replicationOf(config, { db, clusters, log, metrics }), (it) => it.stop())
+    replication.start()
+    const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
+    const server = await serveHttp(config, { db, clusters, replication, log, metrics, pages: pages.app })
+    resources.adopt(server, (it) => it.close())
+    log.info({ site: config.site, clusters: clusters.all.map(({ id }) => id), address: server.address }, 'started')
+    return { address: server.address, stop: () => resources.disposeAsync() }
+  } catch (thrown) {
+    await resources.disposeAsync()
+    throw thrown
+  }
+}
+
+interface Parts {
+  readonly db: Database
+  readonly log: Log
+  readonly metrics: Metrics
+}
+
+/** Home first, then by priority: the order in which clusters are believed about who a patient is. */
+async function openClusters(config: Config, parts: Parts): Promise<Clusters> {
+  const opened: MonitoredCluster[] = []
+  try {
+    for (const cluster of config.clusters.toSorted(byBelief)) {
+      const inner = cluster.embedded ? await openEmbedded(config, cluster, parts) : openRemote(config, cluster, parts)
+      opened.push(new MonitoredCluster(inner, { clock, telemetry: parts.metrics, log: parts.log }))
+    }
+    return createClusters(opened)
+  } catch (thrown) {
+    await Promise.all(opened.map((cluster) => cluster.close()))
+    throw thrown
+  }
+}
+
+const byBelief = (a: ClusterConfig, b: ClusterConfig): number =>
+  Number(b.role === 'home') - Number(a.role === 'home') || b.priority - a.priority || (a.id < b.id ? -1 : 1)
+
+const openEmbedded = (config: Config, { id, role, priority, timeoutMs }: ClusterConfig, { db, log }: Parts) =>
+  openEmbeddedCluster({ id, role, priority, timeoutMs, dataDir: config.dataDir, db, limits: config.limits, log, clock })
+
+const openRemote = (config: Config, cluster: ClusterConfig, { metrics }: Parts) =>
+  createDicomwebCluster(cluster, { limits: config.limits, clock, telemetry: metrics })
+
+/** Jobs at the same time; each holds at most one connection to each of its clusters for long. */
+const pace: Pace = { concurrency: 4, pollMs: 2000, renewMs: 20_000, retryMs: 2000, maxRetryMs: 300_000 }
+const leaseMs = 60_000
+
+function replicationOf(config: Config, { db, clusters, log, metrics }: Parts & { clusters: Clusters }): Replication {
+  const owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
+  const queue: JobQueue<jobs.ClaimedJob> = {
+    request: (study, targets) => jobs.requestConverge(db, study, targets),
+    claim: (targets, limit) => jobs.claimConverge(db, { owner, clusters: targets, limit, leaseMs }),
+    renew: (job) => jobs.renewLease(db, job, leaseMs),
+    complete: (job) => jobs.completeConverge(db, job),
+    fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, retryInMs),
+    release: (job) => jobs.releaseConverge(db, job),
+  }
+  const targets = config.clusters.flatMap(({ id, role, updates }) => {
+    const cluster = clusters.get(id)
+    return role === 'linked' && updates !== 'none' && cluster ? [{ cluster, updates }] : []
+  })
+  const sourcesFor = (study: Uid, target: string) => replicationSources(db, clusters.all, study, target)
+  return createReplication({ targets, sourcesFor, queue, clock, log, telemetry: metrics, pace })
+}
+
+/** Home and the linked clusters that were seen to hold something of the study; never a third party's content. */
+async function replicationSources(db: Database, all: readonly Cluster[], study: Uid, target: string) {
+  const holders = new Set((await holdersOf(db, study)).map(({ cluster }) => cluster))
+  return all.filter(({ id, role }) => id !== target && (role === 'home' || (role === 'linked' && holders.has(id))))
+}
+
+interface HttpParts extends Parts {
+  readonly clusters: Clusters
+  readonly replication: Replication
+  readonly pages: ReturnType<typeof viewer>
+}
+
+function serveHttp(config: Config, parts: HttpParts) {
+  const { db, clusters, replication, log, metrics, pages } = parts
+  const lifecycle = { draining: false }
+  const index = locationIndex(db, log)
+  const retrieve = createRetrieveService({
+    clusters: clusters.all,
+    status: () => clusters.status(),
+    index,
+    clock,
+    maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
+  })
+  const query = createQueryService({
+    clusters: clusters.all,
+    rules: {
+      constrained: new Set(config.clusters.flatMap(({ id, constrained }) => (constrained ? [id] : []))),
+      maxRowsPerCluster: config.limits.maxRowsPerCluster,
+    },
+    maxResults: config.limits.maxResults,
+    clock,
+    onHolders: index.rememberAll,
+  })
+  const store = createStoreService({
+    home: clusters.home,
+    maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
+    replicate: async (studies) => {
+      await replication.request(studies)
+      for (const study of studies) retrieve.forget(study)
+    },
+  })
+  const app = createApp({
+    config,
+    query,
+    retrieve,
+    store,
+    clusters,
+    queues: () => queueStates(db),
+    metrics,
+    lifecycle,
+    authenticate: createAuthenticate(config.auth, clock),
+    clock,
+    log,
+    pages,
+  })
+  return listen(app, { config, lifecycle, log, metrics })
+}
+
+/** Where studies were seen, in the database. What cannot be written is only a hint lost: it is logged, not thrown. */
+function locationIndex(db: Database, log: Log) {
+  const rememberAll = (holdings: readonly { study: Uid; cluster: string; instances?: number }[]): void => {
+    rememberHolders(db, holdings).catch((thrown: unknown) =>
+      log.warn({ error: toError(thrown).message }, 'index not updated'),
+    )
+  }
+  return {
+    rememberAll,
+    remember: (study: Uid, holders: readonly { cluster: string; instances?: number }[]) =>
+      rememberAll(holders.map((holder) => ({ study, ...holder }))),
+    holdersOf: async (study: Uid) => (await holdersOf(db, study)).map(({ cluster }) => cluster),
+  }
+}
+
+async function queueStates(db: Database) {
+  const depths = await jobs.queueDepth(db)
+  return depths.map(({ cluster, waiting, running, oldestRequestedAt }) => ({
+    cluster,
+    depth: waiting + running,
+    oldestAgeMs: Math.max(0, clock.now() - oldestRequestedAt.getTime()),
+  }))
+}
+
+/** The viewer at `/`, fetched in the background when it is not there yet. */
+function pagesOf(config: Config, say: (line: string) => void) {
+  if (!config.viewer) return { app: viewer(() => ({ status: 'off' })), stop: async () => undefined }
+  const cancel = new AbortController()
+  const fetched = startViewer(viewerCacheFolder(config.dataDir), {
+    signal: cancel.signal,
+    onProgress: ({ receivedBytes, totalBytes }) =>
+      say(`fetching the OHIF viewer: ${Math.floor((receivedBytes / totalBytes) * 100)} %`),
+  })
+  void fetched.done.then((result) => {
+    if (result.status === 'unavailable' && !cancel.signal.aborted) say(`no viewer at /: ${result.reason}`)
+  })
+  const stop = async () => {
+    cancel.abort()
+    await fetched.done
+  }
+  return { app: viewer(fetched.state), stop }
+}
