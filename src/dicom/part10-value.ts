@@ -93,7 +93,9 @@ function jsonValue(vr: string, text: string): unknown {
 function decimal(text: string): number | string {
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return text
   const value = Number(text)
-  return Number.isFinite(value) ? value : text
+  if (!Number.isFinite(value)) return text
+  // JSON knows no negative zero.
+  return value === 0 ? 0 : value
 }
 
 const groups = ['Alphabetic', 'Ideographic', 'Phonetic'] as const

@@ -1,10 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { deflateRawSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { LinkError } from '../../src/core/errors.ts'
 import { sniffInstance } from '../../src/dicom/part10.ts'
 import { madeInstance } from '../support/made-instance.ts'
-import { sample } from '../support/samples.ts'
+import { datasetOf, fileOf, haveSamples, sampleBytes, whole } from './files.ts'
 
 const limits = { maxHeaderBytes: 64 * 1024 }
 
@@ -26,12 +25,6 @@ function stream(bytes: Uint8Array, size = bytes.length) {
   return { body: pieces(), seen }
 }
 
-async function whole(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  for await (const chunk of body) chunks.push(chunk)
-  return Buffer.concat(chunks)
-}
-
 async function failure(bytes: Uint8Array, options = limits): Promise<LinkError> {
   const error = await sniffInstance(stream(bytes, 512).body, options).then(
     () => undefined,
@@ -39,15 +32,6 @@ async function failure(bytes: Uint8Array, options = limits): Promise<LinkError> 
   )
   if (error instanceof LinkError) return error
   throw new Error('expected a LinkError', { cause: error })
-}
-
-const datasetOf = (bytes: Buffer) => bytes.subarray(132 + 12 + bytes.readUInt32LE(140))
-
-/** A Part 10 file around a dataset. */
-function file(transferSyntax: string, dataset: Uint8Array): Buffer {
-  const padded = transferSyntax.length % 2 ? `${transferSyntax}\0` : transferSyntax
-  const syntax = Buffer.concat([Buffer.from([2, 0, 0x10, 0, 0x55, 0x49, padded.length, 0]), Buffer.from(padded)])
-  return Buffer.concat([Buffer.alloc(128), Buffer.from('DICM'), syntax, dataset])
 }
 
 describe('sniffInstance', () => {
@@ -95,7 +79,7 @@ describe('sniffInstance', () => {
 
   it('reads a deflated dataset, and hands on the deflated bytes', async () => {
     const made = madeInstance()
-    const deflated = file(
+    const deflated = fileOf(
       '1.2.840.10008.1.2.1.99',
       Buffer.concat([deflateRawSync(datasetOf(Buffer.from(made.bytes))), Buffer.from([0])]),
     )
@@ -107,7 +91,7 @@ describe('sniffInstance', () => {
   it('bounds what it inflates: a bomb is too large', async () => {
     const blob = Buffer.alloc(50_000_000)
     Buffer.from([8, 0, 5, 0, 0x4f, 0x42, 0, 0, 0xf0, 0xff, 0xff, 0x0f]).copy(blob)
-    const error = await failure(file('1.2.840.10008.1.2.1.99', deflateRawSync(blob)))
+    const error = await failure(fileOf('1.2.840.10008.1.2.1.99', deflateRawSync(blob)))
     expect(error.code).toBe('too-large')
   })
 
@@ -136,9 +120,9 @@ describe('sniffInstance', () => {
     const dataset = datasetOf(Buffer.from(madeInstance().bytes))
     const at = dataset.indexOf(Buffer.from([0x10, 0, 0x10, 0, 0x50, 0x4e]))
     const put = (levels: number) => Buffer.concat([dataset.subarray(0, at), nested(levels), dataset.subarray(at)])
-    const sniffed = await sniffInstance(stream(file('1.2.840.10008.1.2.1', put(8))).body, limits)
+    const sniffed = await sniffInstance(stream(fileOf('1.2.840.10008.1.2.1', put(8))).body, limits)
     expect(sniffed.header.transferSyntaxUID).toBe('1.2.840.10008.1.2.1')
-    const error = await failure(file('1.2.840.10008.1.2.1', put(1_000)))
+    const error = await failure(fileOf('1.2.840.10008.1.2.1', put(1_000)))
     expect(error).toMatchObject({ code: 'bad-request', message: expect.stringContaining('nested more than') })
   })
 
@@ -150,23 +134,22 @@ describe('sniffInstance', () => {
     const noStudy = Buffer.from(made)
     noStudy.set([0x21], noStudy.indexOf(Buffer.from([0x20, 0, 0x0d, 0, 0x55, 0x49])))
     expect((await failure(noStudy)).message).toMatch(/Study Instance UID \(0020,000D\) is missing/)
-    expect((await failure(file('1.2.x', datasetOf(made)))).message).toMatch(/Transfer Syntax UID/)
+    expect((await failure(fileOf('1.2.x', datasetOf(made)))).message).toMatch(/Transfer Syntax UID/)
   })
 
   it('tells a header that is too large from a length that is a lie', async () => {
     const long = Buffer.from([9, 0, 0x10, 0x10, 0x4f, 0x42, 0, 0, 0, 0, 0x10, 0])
-    expect((await failure(file('1.2.840.10008.1.2.1', Buffer.concat([long, Buffer.alloc(0x100000)])))).code).toBe(
+    expect((await failure(fileOf('1.2.840.10008.1.2.1', Buffer.concat([long, Buffer.alloc(0x100000)])))).code).toBe(
       'too-large',
     )
-    expect((await failure(file('1.2.840.10008.1.2.1', Buffer.concat([long, Buffer.alloc(100)])))).code).toBe(
+    expect((await failure(fileOf('1.2.840.10008.1.2.1', Buffer.concat([long, Buffer.alloc(100)])))).code).toBe(
       'bad-request',
     )
   })
 })
 
-describe.skipIf(sample('CT_small.dcm') === undefined)('sniffInstance on files as they occur', () => {
-  const header = async (name: string) => (await sniffInstance(stream(bytesOf(name), 777).body, limits)).header
-  const bytesOf = (name: string) => readFileSync(sample(`${name}.dcm`) ?? '')
+describe.skipIf(!haveSamples)('sniffInstance on files as they occur', () => {
+  const header = async (name: string) => (await sniffInstance(stream(sampleBytes(name), 777).body, limits)).header
 
   it.each([
     ['CT_small', '1.2.840.10008.1.2.1'],
@@ -189,8 +172,8 @@ describe.skipIf(sample('CT_small.dcm') === undefined)('sniffInstance on files as
   })
 
   it('refuses a bare dataset that does not begin at its first byte, and takes it from there', async () => {
-    expect((await failure(bytesOf('no_meta'))).code).toBe('bad-request')
-    const { header } = await sniffInstance(stream(bytesOf('no_meta').subarray(1)).body, limits)
+    expect((await failure(sampleBytes('no_meta'))).code).toBe('bad-request')
+    const { header } = await sniffInstance(stream(sampleBytes('no_meta').subarray(1)).body, limits)
     expect(header.transferSyntaxUID).toBe('1.2.840.10008.1.2.1')
   })
 })
