@@ -8,7 +8,7 @@ import { isUid } from './uid.ts'
 export type ValueTest = (value: string) => boolean
 
 /** At most so many UIDs in one key. */
-export const maxUids = 1_000
+const maxUids = 1_000
 
 /** VRs that may be matched with `*` and `?`, PS3.4 C.2.2.2.4. */
 const wildcardVrs: ReadonlySet<string> = new Set(['AE', 'CS', 'LO', 'LT', 'PN', 'SH', 'ST', 'UC', 'UR', 'UT'])

@@ -28,6 +28,7 @@ const rows = [
   [],
   [[1, 2], { a: {} }],
   'text, with ] and }',
+  'a 5" tube ], and \\',
   -1.5e3,
   null,
   true,
