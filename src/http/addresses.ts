@@ -1,0 +1,12 @@
+import type { Context } from 'hono'
+import type { Config } from '../config/schema.ts'
+import type { Env } from './context.ts'
+
+export const dicomwebPath = '/dicom-web'
+export const wadoUriPath = '/wado'
+
+/** The DICOMweb root as the client sees it, without a slash at its end: what URLs in answers begin with. */
+export function dicomwebRoot(c: Context<Env>, { publicUrl }: Pick<Config, 'publicUrl'>): string {
+  const origin = publicUrl === undefined ? new URL(c.req.url).origin : publicUrl.replace(/\/+$/, '')
+  return origin + dicomwebPath
+}

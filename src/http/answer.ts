@@ -1,0 +1,126 @@
+import type { Context } from 'hono'
+import { LinkError } from '../core/errors.ts'
+import type { Dataset } from '../dicom/dataset.ts'
+import { contentTypeOf, newBoundary, type Part, type Parts, writeMultipart } from '../dicom/multipart.ts'
+import type { RetrieveAnswer } from '../retrieve/service.ts'
+import type { Env } from './context.ts'
+import { abandon, begin } from './pump.ts'
+
+const maxWarnings = 16
+const maxWarningLength = 240
+
+/**
+ * `Warning: 299 <site>: <text>` (PS3.18 8.3.4), a header line each. Texts may carry anything a cluster or a client
+ * said: what is no visible Latin-1 becomes `?`, and the whole stays below what proxies take.
+ */
+export function warn(c: Context<Env>, site: string, texts: readonly string[]): void {
+  if (texts.length === 0) return
+  const shown = texts.length > maxWarnings ? texts.slice(0, maxWarnings - 1) : texts
+  const more = texts.length - shown.length
+  const lines = more > 0 ? [...shown, `There are ${more} more warnings`] : shown
+  c.env.outgoing.setHeader(
+    'Warning',
+    lines.map((text) => `299 ${site}: ${headerText(text)}`),
+  )
+}
+
+const headerText = (text: string) => text.slice(0, maxWarningLength).replaceAll(/[^\x20-\x7e\xa1-\xff]/g, '?')
+
+export interface StreamAnswer {
+  readonly status: 200 | 206
+  readonly contentType: string
+  readonly body: AsyncIterable<Uint8Array>
+  readonly length?: number | undefined
+}
+
+/** Hands a body over to the server. What fails before its first chunk is thrown here and becomes an error answer. */
+export async function stream(c: Context<Env>, { status, contentType, body, length }: StreamAnswer): Promise<Response> {
+  c.env.exchange.stream = await begin(body, length)
+  return c.body(null, status, { 'Content-Type': contentType })
+}
+
+/** Parts whose first is known. Read `all` or `cancel`. */
+interface OpenedParts {
+  readonly first: Part
+  readonly all: Parts
+  cancel(): void
+}
+
+/** Takes the first part, whose type decides the header of the whole. Throws `not-found` when there is none. */
+async function openParts(parts: Parts): Promise<OpenedParts> {
+  const rest = parts[Symbol.asyncIterator]()
+  const step = await rest.next()
+  if (step.done) throw new LinkError('not-found', 'nothing is there to retrieve')
+  return { first: step.value, all: chain(step.value, rest), cancel: () => abandon({ rest }) }
+}
+
+async function* chain(first: Part, rest: AsyncIterator<Part>): Parts {
+  try {
+    yield first
+    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value
+  } finally {
+    await rest.return?.()
+  }
+}
+
+export interface PartsAnswer {
+  readonly site: string
+  readonly answer: RetrieveAnswer<Parts>
+  /** Whether only the first part is sent, as the body itself; may depend on its type, and throw `not-acceptable`. */
+  readonly single: boolean | ((contentType: string) => boolean)
+  /** For parts whose cluster gave no type. */
+  readonly defaultType: string
+}
+
+/** Parts as multipart/related, or the first one alone. Where a cluster says they come from is kept to ourselves. */
+export async function sendParts(c: Context<Env>, options: PartsAnswer): Promise<Response> {
+  const { answer, defaultType } = options
+  const typeOf = (part: Part) => cleanType(part.contentType) ?? defaultType
+  const parts = await openParts(answer.body)
+  try {
+    const contentType = typeOf(parts.first)
+    const bareType = contentType.replace(/\s*;.*/, '').toLowerCase()
+    const single = typeof options.single === 'function' ? options.single(bareType) : options.single
+    warn(c, options.site, answer.warnings)
+    const { status } = answer
+    if (single) return await stream(c, { status, contentType, body: onlyFirst(parts), length: parts.first.length })
+    const boundary = newBoundary()
+    const body = writeMultipart(described(parts.all, typeOf), boundary)
+    return await stream(c, { status, contentType: contentTypeOf(boundary, bareType), body })
+  } catch (error) {
+    parts.cancel()
+    throw error
+  }
+}
+
+async function* described(parts: Parts, typeOf: (part: Part) => string): Parts {
+  for await (const part of parts) yield { contentType: typeOf(part), body: part.body }
+}
+
+async function* onlyFirst({ first, cancel }: OpenedParts): AsyncGenerator<Uint8Array> {
+  try {
+    yield* first.body
+  } finally {
+    cancel()
+  }
+}
+
+/** A media type a cluster wrote, when it is one and may stand in a header. */
+const cleanType = (text: string): string | undefined =>
+  /^[\w.+-]+\/[\w.+-]+(?:\s*;[\x20-\x7e]*)?$/.test(text) && text.length < 256 ? text : undefined
+
+const flushAt = 64 * 1024
+
+/** Datasets as a JSON array, written as they come. */
+export async function* jsonArray(rows: AsyncIterable<Dataset>): AsyncGenerator<Uint8Array> {
+  let pending = '['
+  let separator = ''
+  for await (const row of rows) {
+    pending += separator + JSON.stringify(row)
+    separator = ','
+    if (pending.length < flushAt) continue
+    yield Buffer.from(pending)
+    pending = ''
+  }
+  yield Buffer.from(`${pending}]`)
+}

@@ -1,0 +1,52 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Context } from 'hono'
+import type { Principal } from './principal.ts'
+
+/** A body on its way: its first chunk is there, so that what fails before it still gets a proper error answer. */
+export interface Stream {
+  readonly first: IteratorResult<Uint8Array>
+  readonly rest: AsyncIterator<Uint8Array>
+  /** Bytes in the whole body when known: becomes Content-Length. */
+  readonly length?: number
+}
+
+/** One request and its answer, from the first byte to the last. */
+export interface Exchange {
+  /** Goes to the client, into the log and to the clusters as `X-Request-Id`. */
+  readonly id: string
+  /**
+   * Fires with a `LinkError` when the client leaves before its answer is complete, when the request takes longer
+   * than `limits.requestTimeoutMs`, or when the process ends. (The signal of the request as `@hono/node-server`
+   * makes it aborts with a bare string, which is no good as something thrown.)
+   */
+  readonly signal: AbortSignal
+  /** Pattern of the route that answers; set by the router, for the log and the metrics. */
+  route: string
+  /** Who asks; set by the authentication. */
+  principal?: Principal
+  /** Set by a handler that leaves the body to the server, which writes it with backpressure. */
+  stream?: Stream
+}
+
+/** What handlers find in `c.env`. */
+export interface Bindings {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  readonly exchange: Exchange
+}
+
+export interface Env {
+  Bindings: Bindings
+}
+
+export type Handler = (context: Context<Env>) => Response | Promise<Response>
+
+/** One row of the routing table; `openapi.yaml` has the same rows. */
+export interface Route {
+  readonly method: 'GET' | 'POST'
+  /** In the syntax of Hono: `/dicom-web/studies/:study`. */
+  readonly path: string
+  /** What the caller must be allowed to do; `public` needs no credentials. */
+  readonly scope: 'query' | 'retrieve' | 'store' | 'admin' | 'public'
+  readonly handle: Handler
+}

@@ -1,0 +1,38 @@
+import { type DestinationStream, pino } from 'pino'
+import type { Config } from '../config/schema.ts'
+import type { Log } from '../core/telemetry.ts'
+
+const secrets = ['authorization', 'Authorization', 'cookie', 'password', 'token', 'clientSecret', 'x-api-key', 'url']
+
+/** Structured logs, one JSON object a line: `event` is its name, the rest are fields. To stdout unless told else. */
+export function createLog(config: Pick<Config, 'site' | 'log'>, destination?: DestinationStream): Log {
+  const options = {
+    level: config.log.level,
+    base: { site: config.site },
+    messageKey: 'event',
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    redact: secrets.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]),
+    serializers: { err: describeError, error: describeError },
+  }
+  const log = destination ? pino(options, destination) : pino(options)
+  return {
+    debug: (fields, event) => log.debug(fields, event),
+    info: (fields, event) => log.info(fields, event),
+    warn: (fields, event) => log.warn(fields, event),
+    error: (fields, event) => log.error(fields, event),
+  }
+}
+
+/** An error with its causes, not with whatever else libraries hang on it: requests, headers, addresses. */
+function describeError(thrown: unknown, depth = 0): unknown {
+  if (!(thrown instanceof Error)) return String(thrown)
+  const { code } = thrown as { code?: unknown }
+  return {
+    type: thrown.name,
+    message: thrown.message,
+    ...(code === undefined ? {} : { code: String(code) }),
+    ...(depth === 0 ? { stack: thrown.stack } : {}),
+    ...(thrown.cause === undefined || depth >= 4 ? {} : { cause: describeError(thrown.cause, depth + 1) }),
+  }
+}

@@ -1,0 +1,77 @@
+import type { Context } from 'hono'
+import type { Config } from '../config/schema.ts'
+import { badRequest } from '../core/errors.ts'
+import type { RetrieveService } from '../retrieve/service.ts'
+import { dicomwebPath, dicomwebRoot } from './addresses.ts'
+import { jsonArray, sendParts, stream, warn } from './answer.ts'
+import type { Env, Handler, Route } from './context.ts'
+import {
+  acceptedTypes,
+  firstAcceptable,
+  negotiateBulkdata,
+  negotiateFrames,
+  negotiateInstances,
+  negotiateJson,
+} from './negotiate.ts'
+import { instanceIn, parseFrames, targetIn } from './parameters.ts'
+
+export interface RetrieveRoutesDependencies {
+  readonly config: Pick<Config, 'site' | 'publicUrl'>
+  readonly retrieve: Omit<RetrieveService, 'forget'>
+}
+
+const study = `${dicomwebPath}/studies/:study`
+const series = `${study}/series/:series`
+export const instancePath = `${series}/instances/:instance`
+/** What objects hang under, PS3.18 10.4.1. */
+export const targetPaths = [study, series, instancePath]
+
+/** WADO-RS but for pictures, PS3.18 10.4. */
+export function retrieveRoutes(deps: RetrieveRoutesDependencies): Route[] {
+  const route = (path: string, handle: Handler): Route => ({ method: 'GET', path, scope: 'retrieve', handle })
+  return [
+    ...targetPaths.map((path) => route(path, (c) => instances(c, deps))),
+    ...targetPaths.map((path) => route(`${path}/metadata`, (c) => metadata(c, deps))),
+    route(`${instancePath}/frames/:frames`, (c) => frames(c, deps)),
+    route(`${instancePath}/bulkdata/:token`, (c) => bulkdata(c, deps)),
+  ]
+}
+
+async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
+  const target = targetIn(c)
+  const choices = negotiateInstances(acceptedTypes(c), target.instance !== undefined)
+  const { choice, answer } = await firstAcceptable(choices, ({ transferSyntax }) =>
+    retrieve.instances({ target, transferSyntax }, c.env.exchange.signal),
+  )
+  return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/dicom' })
+}
+
+async function metadata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
+  const target = targetIn(c)
+  const contentType = negotiateJson(acceptedTypes(c))
+  const answer = await retrieve.metadata(target, dicomwebRoot(c, config), c.env.exchange.signal)
+  warn(c, config.site, answer.warnings)
+  return stream(c, { status: answer.status, contentType, body: jsonArray(answer.body) })
+}
+
+async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
+  const target = instanceIn(c)
+  const list = parseFrames(c.req.param('frames') ?? '')
+  const choices = negotiateFrames(acceptedTypes(c), list.length === 1)
+  const { choice, answer } = await firstAcceptable(choices, ({ mediaType, transferSyntax }) =>
+    retrieve.frames({ target, frames: list, mediaType, transferSyntax }, c.env.exchange.signal),
+  )
+  return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/octet-stream' })
+}
+
+async function bulkdata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
+  const target = instanceIn(c)
+  const token = c.req.param('token') ?? ''
+  if (!/^[\w.~:@-]{1,2048}$/.test(token)) {
+    throw badRequest('bulkdata: the address is none that metadata of this service contains')
+  }
+  const accepted = acceptedTypes(c)
+  const answer = await retrieve.bulkdata(target, token, c.env.exchange.signal)
+  const single = (contentType: string) => negotiateBulkdata(accepted, contentType).single
+  return sendParts(c, { site: config.site, answer, single, defaultType: 'application/octet-stream' })
+}

@@ -1,0 +1,56 @@
+import type { Context } from 'hono'
+import type { Config } from '../config/schema.ts'
+import { badRequest, LinkError } from '../core/errors.ts'
+import { parseMediaType } from '../dicom/media-type.ts'
+import { readMultipart } from '../dicom/multipart.ts'
+import type { StoreService } from '../store/service.ts'
+import { dicomwebPath, dicomwebRoot } from './addresses.ts'
+import type { Env, Route } from './context.ts'
+import { acceptedTypes, negotiateJson } from './negotiate.ts'
+import { targetIn } from './parameters.ts'
+import { openUpload } from './upload.ts'
+
+export interface StoreRoutesDependencies {
+  readonly config: Pick<Config, 'publicUrl' | 'limits'>
+  readonly store: StoreService
+}
+
+/** STOW-RS, PS3.18 10.5. */
+export const storeRoutes = (deps: StoreRoutesDependencies): Route[] =>
+  ['/studies', '/studies/:study'].map((path) => ({
+    method: 'POST',
+    path: `${dicomwebPath}${path}`,
+    scope: 'store',
+    handle: (c) => storeInstances(c, deps),
+  }))
+
+async function storeInstances(c: Context<Env>, { config, store }: StoreRoutesDependencies): Promise<Response> {
+  const study = c.req.param('study') === undefined ? {} : { study: targetIn(c).study }
+  const contentType = negotiateJson(acceptedTypes(c))
+  const boundary = boundaryOf(c.req.header('content-type'))
+  const upload = openUpload(c.env, config.limits)
+  const parts = readMultipart(upload.body, boundary, config.limits)
+  try {
+    const request = { ...study, parts, base: dicomwebRoot(c, config) }
+    const { status, response } = await store.store(request, c.env.exchange.signal)
+    return c.body(JSON.stringify(response), status, { 'Content-Type': contentType })
+  } catch (error) {
+    throw upload.failure ?? error
+  }
+}
+
+/** Only whole instances are taken: metadata and bulk data apart (PS3.18 10.5.1) is another representation. */
+function boundaryOf(header: string | undefined): string {
+  const type = parseMediaType(header ?? '')
+  const partType = type?.parameters.get('type')?.toLowerCase() ?? 'application/dicom'
+  if (type?.type !== 'multipart/related' || partType !== 'application/dicom') {
+    const given = type ? `${type.type}${type.parameters.has('type') ? ` of ${partType}` : ''}` : 'no media type'
+    throw new LinkError(
+      'unsupported-media-type',
+      `Content-Type: ${given.slice(0, 120)} is not taken; send multipart/related; type="application/dicom"`,
+    )
+  }
+  const boundary = type.parameters.get('boundary')
+  if (!boundary) throw badRequest('Content-Type: multipart/related names no boundary')
+  return boundary
+}

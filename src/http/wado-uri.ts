@@ -1,0 +1,91 @@
+import type { Context } from 'hono'
+import { badRequest } from '../core/errors.ts'
+import { parseAccept } from '../dicom/media-type.ts'
+import { parseUid } from '../dicom/uid.ts'
+import { wadoUriPath } from './addresses.ts'
+import { sendParts } from './answer.ts'
+import type { Env, Route } from './context.ts'
+import { defaultTransferSyntax, negotiateRendered } from './negotiate.ts'
+import { parseFrames, queryOf, renderingParameters } from './parameters.ts'
+import { type RenderedRoutesDependencies, sendRendered } from './rendered.ts'
+
+const known = [
+  'requestType',
+  'studyUID',
+  'seriesUID',
+  'objectUID',
+  'contentType',
+  'transferSyntax',
+  'frameNumber',
+  'windowCenter',
+  'windowWidth',
+  'rows',
+  'columns',
+  'imageQuality',
+  'annotation',
+  'anonymize',
+]
+
+type Query = ReadonlyMap<string, string>
+
+/** WADO-URI, PS3.18 chapter 9: one object, the instance itself or a picture of it. */
+export const wadoUriRoutes = (deps: RenderedRoutesDependencies): Route[] => [
+  { method: 'GET', path: wadoUriPath, scope: 'retrieve', handle: (c) => retrieveOne(c, deps) },
+]
+
+async function retrieveOne(c: Context<Env>, deps: RenderedRoutesDependencies): Promise<Response> {
+  const query = queryOf(c, known)
+  if (query.get('requestType') !== 'WADO') throw badRequest('requestType: expected WADO')
+  if (query.get('anonymize') === 'yes') throw badRequest('anonymize: this service does not anonymize')
+  const target = {
+    study: parseUid(query.get('studyUID') ?? '', 'studyUID'),
+    series: parseUid(query.get('seriesUID') ?? '', 'seriesUID'),
+    instance: parseUid(query.get('objectUID') ?? '', 'objectUID'),
+  }
+  const accepted = parseAccept(query.get('contentType') ?? 'image/jpeg')
+  if (accepted[0]?.type === 'application/dicom') return sendInstance(c, query, target, deps)
+  const mediaTypes = negotiateRendered(accepted, 'rendered')
+  const parameters = renderingParameters(asRenderingParameters(query))
+  return sendRendered(c, { kind: 'rendered', target, ...frameIn(query), mediaTypes, parameters }, deps)
+}
+
+function frameIn(query: Query): { frames?: number[] } {
+  const frame = query.get('frameNumber')
+  if (frame === undefined) return {}
+  const frames = parseFrames(frame)
+  if (frames.length > 1) throw badRequest('frameNumber: expected one number')
+  return { frames }
+}
+
+type InstanceTarget = Parameters<RenderedRoutesDependencies['retrieve']['bulkdata']>[0]
+
+async function sendInstance(
+  c: Context<Env>,
+  query: Query,
+  target: InstanceTarget,
+  { config, retrieve }: RenderedRoutesDependencies,
+): Promise<Response> {
+  const given = query.get('transferSyntax')
+  const transferSyntax = given === undefined || given === '*' ? given : parseUid(given, 'transferSyntax')
+  const answer = await retrieve.instances(
+    { target, transferSyntax: transferSyntax ?? defaultTransferSyntax },
+    c.env.exchange.signal,
+  )
+  return sendParts(c, { site: config.site, answer, single: true, defaultType: 'application/dicom' })
+}
+
+/** The words of WADO-URI (9.1.2) in those of WADO-RS (8.3.5). One of rows and columns bounds both sides. */
+function asRenderingParameters(query: Query): Query {
+  const [center, width] = [query.get('windowCenter'), query.get('windowWidth')]
+  if ((center === undefined) !== (width === undefined)) throw badRequest('windowCenter and windowWidth: give both')
+  const [rows, columns] = [query.get('rows'), query.get('columns')]
+  const side = columns ?? rows
+  const quality = query.get('imageQuality')
+  const annotation = query.get('annotation')
+  return new Map([
+    ...(center === undefined ? [] : [['window', `${center},${width},linear`] as const]),
+    ...(side === undefined ? [] : [['viewport', `${side},${rows ?? side}`] as const]),
+    ...(quality === undefined ? [] : [['quality', quality] as const]),
+    ...(annotation === undefined ? [] : [['annotation', annotation] as const]),
+  ])
+}

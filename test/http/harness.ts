@@ -1,0 +1,237 @@
+import { connect, type Socket } from 'node:net'
+import { Writable } from 'node:stream'
+import type { Hono } from 'hono'
+import type { ClusterStatus } from '../../src/clusters/registry.ts'
+import { configSchema } from '../../src/config/schema.ts'
+import { systemClock } from '../../src/core/clock.ts'
+import type { Part, Parts } from '../../src/dicom/multipart.ts'
+import { type AppDependencies, createApp } from '../../src/http/app.ts'
+import { createAuthenticate } from '../../src/http/auth.ts'
+import { createLog } from '../../src/http/log.ts'
+import { createMetrics } from '../../src/http/metrics.ts'
+import { type Listening, listen } from '../../src/http/server.ts'
+import type { QueryAnswer, QueryRequest, QueryService } from '../../src/query/service.ts'
+import type { RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
+import type { StoreRequest, StoreService } from '../../src/store/service.ts'
+
+export const study = '1.2.840.1'
+export const series = '1.2.840.1.2'
+export const instance = '1.2.840.1.2.3'
+export const instancePath = `/dicom-web/studies/${study}/series/${series}/instances/${instance}`
+
+export async function* chunks(...texts: string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text)
+}
+
+export const part = (contentType: string, ...texts: string[]): Part => ({ contentType, body: chunks(...texts) })
+
+export async function* partsOf(...parts: Part[]): Parts {
+  yield* parts
+}
+
+export const whole = <Body>(body: Body, warnings: string[] = []): RetrieveAnswer<Body> => ({
+  status: 200,
+  warnings,
+  body,
+})
+
+/** Remembers what it was asked and answers what a test told it to. */
+export class FakeServices {
+  readonly asked: { service: string; request: unknown; signal: AbortSignal }[] = []
+  onSearch: (request: QueryRequest, signal: AbortSignal) => Promise<QueryAnswer> = async () => ({
+    rows: [],
+    warnings: [],
+  })
+  onRetrieve: (request: never, signal: AbortSignal) => Promise<RetrieveAnswer<Parts>> = async () =>
+    whole(partsOf(part('application/dicom', 'DICM')))
+  onMetadata: RetrieveService['metadata'] = async () =>
+    whole(
+      (async function* () {
+        yield { '00080018': { vr: 'UI', Value: [instance] } }
+      })(),
+    )
+  onStore: (request: StoreRequest, signal: AbortSignal) => ReturnType<StoreService['store']> = async ({ parts }) => {
+    for await (const { body } of parts) for await (const _ of body);
+    return { status: 200, response: {} }
+  }
+
+  readonly query: QueryService = {
+    search: (request, signal) => this.#remember('search', request, signal, () => this.onSearch(request, signal)),
+  }
+  readonly retrieve: Omit<RetrieveService, 'forget'> = {
+    instances: (request, signal) => this.#parts('instances', request, signal),
+    frames: (request, signal) => this.#parts('frames', request, signal),
+    rendered: (request, signal) => this.#parts('rendered', request, signal),
+    bulkdata: (target, token, signal) => this.#parts('bulkdata', { target, token }, signal),
+    metadata: (target, base, signal) =>
+      this.#remember('metadata', { target, base }, signal, () => this.onMetadata(target, base, signal)),
+  }
+  readonly store: StoreService = {
+    store: (request, signal) => this.#remember('store', request, signal, () => this.onStore(request, signal)),
+  }
+
+  #parts(service: string, request: unknown, signal: AbortSignal) {
+    return this.#remember(service, request, signal, () => this.onRetrieve(request as never, signal))
+  }
+
+  #remember<T>(service: string, request: unknown, signal: AbortSignal, answer: () => T): T {
+    this.asked.push({ service, request, signal })
+    return answer()
+  }
+}
+
+export interface Site extends Listening {
+  readonly services: FakeServices
+  readonly lifecycle: { draining: boolean }
+  readonly log: Record<string, unknown>[]
+  /** Resolves with the next log line of that event. */
+  logged(event: string): Promise<Record<string, unknown>>
+  fetch(path: string, init?: RequestInit): Promise<Response>
+}
+
+export const clusterStates: ClusterStatus[] = [
+  {
+    id: 'north',
+    role: 'home',
+    state: 'up',
+    breaker: 'closed',
+    since: 0,
+    latencyMs: 12,
+    pool: { running: 1, waiting: 0 },
+  },
+  {
+    id: 'south',
+    role: 'linked',
+    state: 'down',
+    breaker: 'open',
+    since: 1000,
+    reason: 'unreachable',
+    pool: { running: 0, waiting: 2 },
+  },
+]
+
+interface SiteOptions extends Partial<Pick<AppDependencies, 'queues' | 'authenticate' | 'clock'>> {
+  readonly pages?: Hono
+}
+
+export function configOf(settings: object = {}) {
+  const clusters = [{ id: 'north', role: 'home', embedded: {} }]
+  return configSchema.parse({ site: 'north', clusters, listen: { port: 0 }, log: { level: 'debug' }, ...settings })
+}
+
+/** The whole application on a port of its own. */
+export async function startSite(settings: object = {}, options: SiteOptions = {}): Promise<Site> {
+  const config = configOf(settings)
+  const services = new FakeServices()
+  const lines: Record<string, unknown>[] = []
+  const waiting: { event: string; resolve: (line: Record<string, unknown>) => void }[] = []
+  const sink = new Writable({
+    write(chunk, _, done) {
+      const line = JSON.parse(String(chunk)) as Record<string, unknown>
+      lines.push(line)
+      for (const each of waiting.filter(({ event }) => event === line.event)) {
+        waiting.splice(waiting.indexOf(each), 1)
+        each.resolve(line)
+      }
+      done()
+    },
+  })
+  const clock = options.clock ?? systemClock
+  const common = {
+    config,
+    log: createLog(config, sink),
+    metrics: createMetrics(),
+    lifecycle: { draining: false },
+    clock,
+  }
+  const app = createApp({
+    ...common,
+    query: services.query,
+    retrieve: services.retrieve,
+    store: services.store,
+    clusters: { status: () => clusterStates },
+    queues: async () => [{ cluster: 'south', depth: 3, oldestAgeMs: 4500 }],
+    authenticate: createAuthenticate(config.auth, clock),
+    ...options,
+  })
+  const listening = await listen(app, common)
+  return {
+    ...listening,
+    [Symbol.asyncDispose]: () => listening.close(),
+    services,
+    lifecycle: common.lifecycle,
+    log: lines,
+    logged: (event) => new Promise((resolve) => waiting.push({ event, resolve })),
+    fetch: (path, init) => fetch(listening.address + path, init),
+  }
+}
+
+/** A client that sees every byte. */
+export class RawClient implements Disposable {
+  readonly socket: Socket
+  #received = Buffer.alloc(0)
+  error: Error | undefined
+  readonly closed: Promise<void>
+
+  private constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', (chunk) => {
+      this.#received = Buffer.concat([this.#received, chunk])
+    })
+    socket.on('error', (error) => {
+      this.error = error
+    })
+    this.closed = new Promise((resolve) => socket.once('close', () => resolve()))
+  }
+
+  static async open(address: string): Promise<RawClient> {
+    const { hostname, port } = new URL(address)
+    const socket = connect(Number(port), hostname)
+    const client = new RawClient(socket)
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve)
+      socket.once('close', () => reject(client.error ?? new Error('closed')))
+    })
+    return client
+  }
+
+  get text(): string {
+    return this.#received.toString('latin1')
+  }
+
+  send(text: string): void {
+    this.socket.write(text)
+  }
+
+  get(path: string, headers = ''): void {
+    this.send(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${headers}\r\n`)
+  }
+
+  /** Waits until what has arrived contains `text`; fails when the connection ends before. */
+  async until(text: string): Promise<string> {
+    while (!this.text.includes(text)) {
+      await new Promise<void>((resolve, reject) => {
+        const done = () => {
+          this.socket.off('data', done)
+          this.socket.off('close', gone)
+          resolve()
+        }
+        const gone = () => reject(new Error(`the connection ended without ${JSON.stringify(text)}: ${this.text}`))
+        if (this.socket.closed) gone()
+        this.socket.once('data', done)
+        this.socket.once('close', gone)
+      })
+    }
+    return this.text
+  }
+
+  [Symbol.dispose](): void {
+    this.socket.destroy()
+  }
+}
+
+/** An event to be waited for. */
+export function signalled(): { readonly done: Promise<void>; set(): void } {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  return { done: promise, set: () => resolve() }
+}
