@@ -19,7 +19,8 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   db: pure,
   clusters: [...pure, 'db'],
   ...Object.fromEntries(features.map((feature) => [feature, parts])),
-  http: [...parts, ...features],
+  // Its constants: the scopes there are, what counts as loopback.
+  http: [...parts, ...features, 'config'],
   demo: [...parts, ...features],
   config: ['core'],
   compose: [...parts, ...features, 'http', 'demo', 'config'],
