@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import type { Cluster } from './clusters/cluster.ts'
 import { createDicomwebCluster } from './clusters/dicomweb.ts'
 import { openEmbeddedCluster } from './clusters/embedded/cluster.ts'
@@ -58,7 +59,7 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
     const server = await serveHttp(config, { db, clusters, replication, log, metrics, pages: pages.app })
     resources.adopt(server, (it) => it.close())
-    log.info({ site: config.site, clusters: clusters.all.map(({ id }) => id), address: server.address }, 'started')
+    log.info({ clusters: clusters.all.map(({ id }) => id), address: server.address }, 'started')
     return { address: server.address, stop: () => resources.disposeAsync() }
   } catch (thrown) {
     await resources.disposeAsync()
@@ -154,6 +155,8 @@ function serveHttp(config: Config, parts: HttpParts) {
   const store = createStoreService({
     home: clusters.home,
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
+    maxJsonBytes: config.limits.maxJsonBytes,
+    spoolDir: join(config.dataDir, 'spool'),
     replicate: async (studies) => {
       await replication.request(studies)
       for (const study of studies) retrieve.forget(study)

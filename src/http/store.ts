@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts'
 import { badRequest, LinkError } from '../core/errors.ts'
 import { parseMediaType } from '../dicom/media-type.ts'
 import { readMultipart } from '../dicom/multipart.ts'
-import type { StoreService } from '../store/service.ts'
+import type { StoreRequest, StoreService } from '../store/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
 import type { Env, Route } from './context.ts'
 import { acceptedTypes, negotiateJson } from './negotiate.ts'
@@ -27,11 +27,11 @@ export const storeRoutes = (deps: StoreRoutesDependencies): Route[] =>
 async function storeInstances(c: Context<Env>, { config, store }: StoreRoutesDependencies): Promise<Response> {
   const study = c.req.param('study') === undefined ? {} : { study: targetIn(c).study }
   const contentType = negotiateJson(acceptedTypes(c))
-  const boundary = boundaryOf(c.req.header('content-type'))
+  const { boundary, representation } = formOf(c.req.header('content-type'))
   const upload = openUpload(c.env, config.limits)
   const parts = readMultipart(upload.body, boundary, config.limits)
   try {
-    const request = { ...study, parts, base: dicomwebRoot(c, config) }
+    const request = { ...study, parts, representation, base: dicomwebRoot(c, config) }
     const { status, response } = await store.store(request, c.env.exchange.signal)
     return c.body(JSON.stringify(response), status, { 'Content-Type': contentType })
   } catch (error) {
@@ -39,11 +39,17 @@ async function storeInstances(c: Context<Env>, { config, store }: StoreRoutesDep
   }
 }
 
-/** Only whole instances are taken: metadata and bulk data apart (PS3.18 10.5.1) is another representation. */
-function boundaryOf(header: string | undefined): string {
+/** What the parts are, PS3.18 table 10.5.2-1: whole instances, or metadata in JSON with its bulk data. */
+const representations: Readonly<Record<string, StoreRequest['representation']>> = {
+  'application/dicom': 'instances',
+  'application/dicom+json': 'metadata',
+}
+
+function formOf(header: string | undefined): Pick<StoreRequest, 'representation'> & { boundary: string } {
   const type = parseMediaType(header ?? '')
   const partType = type?.parameters.get('type')?.toLowerCase() ?? 'application/dicom'
-  if (type?.type !== 'multipart/related' || partType !== 'application/dicom') {
+  const representation = representations[partType]
+  if (type?.type !== 'multipart/related' || !representation) {
     const given = type ? `${type.type}${type.parameters.has('type') ? ` of ${partType}` : ''}` : 'no media type'
     throw new LinkError(
       'unsupported-media-type',
@@ -52,5 +58,5 @@ function boundaryOf(header: string | undefined): string {
   }
   const boundary = type.parameters.get('boundary')
   if (!boundary) throw badRequest('Content-Type: multipart/related names no boundary')
-  return boundary
+  return { boundary, representation }
 }

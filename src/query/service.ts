@@ -87,6 +87,7 @@ export function createQueryService(deps: QueryDependencies): QueryService {
           ...warnings,
           ...inexactCounts(counted.inexact),
           ...(remaining > 0 ? [`There are ${remaining} additional results that can be requested`] : []),
+          ...(query.ignored ?? []).map((key) => `Rows of this level cannot be matched by ${key}; it was ignored`),
           ...(query.fuzzyMatching ? [literalMatchingOnly] : []),
         ],
       }

@@ -2,6 +2,7 @@ import type { Cluster, InstanceUpload } from '../clusters/cluster.ts'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { type AssembleOptions, assemble } from './assemble.ts'
 import { receive } from './receive.ts'
 import { type Refusal, storeResponse } from './response.ts'
 
@@ -10,6 +11,8 @@ export interface StoreRequest {
   readonly study?: Uid
   /** The parts of the request's body as they arrive. */
   readonly parts: Parts
+  /** What they are: whole instances, or metadata in JSON followed by the bulk data it names. */
+  readonly representation: 'instances' | 'metadata'
   /** Absolute address of the DICOMweb root as the client sees it, without a trailing slash. */
   readonly base: string
 }
@@ -29,7 +32,7 @@ export interface StoreService {
   store(request: StoreRequest, signal: AbortSignal): Promise<StoreAnswer>
 }
 
-export interface StoreDependencies {
+export interface StoreDependencies extends AssembleOptions {
   readonly home: Cluster
   readonly maxBufferedPartBytes: number
   /** Makes the intent to bring these studies to every linked cluster durable; resolves when a crash cannot lose it. */
@@ -37,7 +40,9 @@ export interface StoreDependencies {
 }
 
 /** Receive → home → make replication durable → acknowledge. */
-export function createStoreService({ home, maxBufferedPartBytes, replicate }: StoreDependencies): StoreService {
+export function createStoreService(deps: StoreDependencies): StoreService {
+  const { home, maxBufferedPartBytes, replicate } = deps
+
   async function storeAtHome(uploads: AsyncIterable<InstanceUpload>, touched: Set<Uid>, signal: AbortSignal) {
     try {
       return await home.store(noting(uploads, touched), signal)
@@ -48,10 +53,11 @@ export function createStoreService({ home, maxBufferedPartBytes, replicate }: St
   }
 
   return {
-    async store({ study, parts, base }, signal) {
+    async store({ study, parts, representation, base }, signal) {
       const refusals: Refusal[] = []
       const touched = new Set<Uid>()
-      const received = receive(parts, { study, maxBufferedPartBytes, refuse: (refusal) => refusals.push(refusal) })
+      const instances = representation === 'metadata' ? assemble(parts, deps) : parts
+      const received = receive(instances, { study, maxBufferedPartBytes, refuse: (refusal) => refusals.push(refusal) })
       const results = await storeAtHome(received, touched, signal)
       return storeResponse(results, refusals, base)
     },

@@ -109,6 +109,11 @@ describe('a query', () => {
     expect(pages[2]?.warnings).toEqual([])
   })
 
+  it('says which keys mean nothing at its level', async () => {
+    const { warnings } = await setup([one('north')])('Modality=CT')
+    expect(warnings).toEqual(['Rows of this level cannot be matched by Modality; it was ignored'])
+  })
+
   it('that asks for fuzzy matching is told that it is literal', async () => {
     const { warnings } = await setup([one('north')])('fuzzymatching=true')
     expect(warnings).toEqual([

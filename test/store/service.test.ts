@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
 import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
@@ -10,12 +13,17 @@ import { MemoryCluster } from '../support/memory-cluster.ts'
 
 const signal = new AbortController().signal
 const base = 'https://proxy.example/dicom-web'
+const rest = { base, representation: 'instances' } as const
+const spoolDir = mkdtempSync(join(tmpdir(), 'spool-'))
+const deps = { maxBufferedPartBytes: 1024 * 1024, maxJsonBytes: 1024 * 1024, spoolDir }
+
+afterAll(() => rmSync(spoolDir, { recursive: true }))
 
 function setup() {
   const home = new MemoryCluster('north', { role: 'home' })
   const requested: Uid[][] = []
   const replicate = async (studies: readonly Uid[]) => void requested.push([...studies])
-  return { home, requested, service: createStoreService({ home, maxBufferedPartBytes: 1024 * 1024, replicate }) }
+  return { home, requested, service: createStoreService({ ...deps, home, replicate }) }
 }
 
 async function* bodies(...chunks: (Uint8Array | Error)[]): AsyncGenerator<Uint8Array> {
@@ -42,7 +50,7 @@ describe('storing', () => {
     const { home, requested, service } = setup()
     const study = madeUid()
     const made = [madeInstance({ study }), madeInstance({ study })]
-    const answer = await service.store({ parts: parts(...made.map(({ bytes }) => bytes)), base }, signal)
+    const answer = await service.store({ parts: parts(...made.map(({ bytes }) => bytes)), ...rest }, signal)
     expect(answer.status).toBe(200)
     expect(uidsIn(answer.response, tag.ReferencedSOPSequence)).toEqual(made.map(({ instance }) => instance))
     expect(firstString(answer.response, tag.RetrieveURL)).toBe(`${base}/studies/${study}`)
@@ -57,7 +65,7 @@ describe('storing', () => {
     const request = {
       study: good.study as Uid,
       parts: parts(Buffer.from('no dicom'), stray.bytes, text, good.bytes),
-      base,
+      ...rest,
     }
     const { status, response } = await service.store(request, signal)
     expect(status).toBe(202)
@@ -69,7 +77,7 @@ describe('storing', () => {
   it('answers 409 when nothing was stored, with the reason home gave', async () => {
     const { home, service } = setup()
     home.faults.refuses = 0x0122
-    const { status, response } = await service.store({ parts: parts(madeInstance().bytes), base }, signal)
+    const { status, response } = await service.store({ parts: parts(madeInstance().bytes), ...rest }, signal)
     expect(status).toBe(409)
     expect(reasonsIn(response)).toEqual([0x0122])
   })
@@ -77,7 +85,7 @@ describe('storing', () => {
   it('fails while home is down', async () => {
     const { home, service } = setup()
     home.faults.down = 'unreachable'
-    const store = service.store({ parts: parts(madeInstance().bytes), base }, signal)
+    const store = service.store({ parts: parts(madeInstance().bytes), ...rest }, signal)
     await expect(store).rejects.toMatchObject({ code: 'unavailable' })
   })
 
@@ -86,8 +94,10 @@ describe('storing', () => {
     const replicate = async () => {
       throw new Error('database gone')
     }
-    const service = createStoreService({ home, maxBufferedPartBytes: 1024, replicate })
-    await expect(service.store({ parts: parts(madeInstance().bytes), base }, signal)).rejects.toThrow('database gone')
+    const service = createStoreService({ ...deps, home, replicate })
+    await expect(service.store({ parts: parts(madeInstance().bytes), ...rest }, signal)).rejects.toThrow(
+      'database gone',
+    )
   })
 
   it('shows home nothing of an instance that breaks off, and still replicates what came before it', async () => {
@@ -97,9 +107,47 @@ describe('storing', () => {
       half.bytes.subarray(0, 900),
       new WireError('truncated', 'the body ends in the middle of a part'),
     )
-    const store = service.store({ parts: parts(whole.bytes, { contentType: '', body: broken }), base }, signal)
+    const store = service.store({ parts: parts(whole.bytes, { contentType: '', body: broken }), ...rest }, signal)
     await expect(store).rejects.toMatchObject({ code: 'bad-request' })
     expect([...home.held.keys()]).toEqual([whole.instance])
     expect(requested).toEqual([[whole.study]])
+  })
+})
+
+describe('storing metadata and bulk data that come apart', () => {
+  const made = madeInstance()
+  const uids = [made.study, made.series, made.instance]
+  const metadata = (bulk: string): Dataset => ({
+    [tag.SOPClassUID]: { vr: 'UI', Value: ['1.2.840.10008.5.1.4.1.1.7'] },
+    [tag.StudyInstanceUID]: { vr: 'UI', Value: [uids[0]] },
+    [tag.SeriesInstanceUID]: { vr: 'UI', Value: [uids[1]] },
+    [tag.SOPInstanceUID]: { vr: 'UI', Value: [uids[2]] },
+    [tag.PatientName]: { vr: 'PN', Value: [{ Alphabetic: 'Müller^Jürgen' }] },
+    [tag.PixelData]: { vr: 'OB', BulkDataURI: bulk },
+  })
+  const json = (dataset: Dataset): Part => ({
+    contentType: 'application/dicom+json',
+    body: bodies(Buffer.from(JSON.stringify([dataset]))),
+  })
+  const pixels: Part = {
+    contentType: 'application/octet-stream',
+    location: 'bulk/1',
+    body: bodies(Buffer.from('PIXELS')),
+  }
+  const request = { ...rest, representation: 'metadata' } as const
+
+  it('makes whole instances of them and leaves nothing behind', async () => {
+    const { home, service } = setup()
+    const answer = await service.store({ ...request, parts: parts(json(metadata('bulk/1')), pixels) }, signal)
+    expect(answer.status).toBe(200)
+    const bytes = Buffer.from(home.held.get(made.instance)?.bytes ?? [])
+    expect(bytes.includes('PIXELS') && bytes.includes('Müller^Jürgen')).toBe(true)
+    expect(readdirSync(spoolDir)).toEqual([])
+  })
+
+  it('refuses an instance whose bulk data did not come', async () => {
+    const { home, service } = setup()
+    const answer = await service.store({ ...request, parts: parts(json(metadata('bulk/2'))) }, signal)
+    expect([answer.status, reasonsIn(answer.response), home.held.size]).toEqual([409, [0xc000], 0])
   })
 })
