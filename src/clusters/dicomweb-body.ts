@@ -39,6 +39,8 @@ export class Body implements AsyncIterable<Uint8Array> {
         yield chunk
       }
     } catch (thrown) {
+      // It may have been refused before it was looked at.
+      this.#wire.destroy()
       throw this.#hooks.explain(thrown)
     }
   }

@@ -10,8 +10,12 @@ import { concatenated, isMultipart, readParts } from './dicomweb-parts.ts'
 /** A list of frames is part of the address, which must stay well below 8 KB. */
 const maxFramesPerRequest = 500
 
-/** Orthanc says 400 to a representation it cannot give, and 404 or 405 are said of a service that is not there. */
-const badAcceptIs400: Readonly<Record<number, FailureReason>> = { 400: 'unsupported', 405: 'unsupported' }
+type Disguises = NonNullable<Call['disguises']>
+
+/** Orthanc says 400 to a representation it cannot give; others say 405 of a service they lack. */
+const badAccept: Disguises = { 400: 'unsupported', 405: 'unsupported' }
+/** An archive that cannot transcode what it holds says 500. */
+const badTransferSyntax: Disguises = { ...badAccept, 500: 'unsupported' }
 
 /** WADO-RS, PS3.18 10.4, in the words that archives understand. */
 export class DicomwebRetriever {
@@ -40,14 +44,17 @@ export class DicomwebRetriever {
 
   #instances({ target, transferSyntax }: ObjectRequest, signal: AbortSignal): Promise<Parts> {
     const accept = multipartOf('application/dicom', transferSyntax)
-    return this.#parts({ path: pathOf(target), accept, signal }, isDicom)
+    const disguises = transferSyntax === '*' ? badAccept : badTransferSyntax
+    return this.#parts({ path: pathOf(target), accept, signal, disguises }, isDicom)
   }
 
   async #frames(request: FramesRequest, signal: AbortSignal): Promise<Parts> {
-    const accept = multipartOf(request.mediaType, request.transferSyntax)
+    const accepts = [multipartOf(request.mediaType, request.transferSyntax)]
+    // Orthanc knows `*` of uncompressed frames only.
+    if (request.transferSyntax === '*' && !isBytes(request.mediaType)) accepts.push(multipartOf(request.mediaType))
     const [first, ...others] = runs(request.frames).map((frames) => () => {
       const path = `${pathOf(request.target)}/frames/${frames.join(',')}`
-      return this.#parts({ path, accept, signal }, isPixels)
+      return this.#firstAccepted(accepts, (accept) => this.#parts({ path, accept, signal }, isPixels))
     })
     if (!first) throw this.#client.error('rejected', 'no frame was asked for')
     const parts = await first()
@@ -94,7 +101,7 @@ export class DicomwebRetriever {
 
   /** `fits` judges the type of an answer that is not multipart. */
   async #parts(call: Omit<Call, 'method'>, fits: (contentType: string) => boolean): Promise<Parts> {
-    const exchange = await this.#client.request({ ...call, method: 'GET', disguises: badAcceptIs400 })
+    const exchange = await this.#client.request({ disguises: badAccept, ...call, method: 'GET' })
     const { status, contentType } = exchange
     if (status !== 204 && (isMultipart(contentType) || fits(contentType))) {
       return readParts(this.#client, exchange, { limits: this.#limits, signal: call.signal })
@@ -106,6 +113,7 @@ export class DicomwebRetriever {
 }
 
 const isDicom = (type: string): boolean => /^application\/dicom\b(?!\+)/i.test(type)
+const isBytes = (type: string): boolean => /^application\/octet-stream/i.test(type)
 const isPixels = (type: string): boolean => /^(application\/octet-stream|image\/|video\/)/i.test(type)
 const isNoPage = (type: string): boolean => !/^(text\/html|application\/xhtml)/i.test(type)
 const isPicture = (type: string): boolean => isNoPage(type) && !/json/i.test(type)

@@ -29,6 +29,15 @@ export interface HealthDeps {
   readonly breaker?: BreakerOptions
 }
 
+/** What was going on when a call failed. */
+interface Circumstances {
+  readonly operation: Operation
+  readonly signal: AbortSignal
+  /** The first byte had arrived. */
+  readonly answered: boolean
+  readonly elapsedMs: number
+}
+
 /** A cluster that nobody asked anything for this long is probed, so that its state is not a memory. */
 const idleProbeMs = 30_000
 /** Weight of the newest measurement in the average of latencies. */
@@ -154,7 +163,8 @@ export class MonitoredCluster implements WatchedCluster {
     this.#running++
     return new Call(permit, signal, {
       answered: () => this.#measure(clock.now() - begun),
-      verdictOf: (thrown, answered) => this.#verdict(thrown, signal, answered, clock.now() - begun),
+      verdictOf: (thrown, answered) =>
+        this.#verdict(thrown, { operation, signal, answered, elapsedMs: clock.now() - begun }),
       heard: (reason) => this.#heard(reason),
       finish: (result) => {
         this.#running--
@@ -163,16 +173,18 @@ export class MonitoredCluster implements WatchedCluster {
     })
   }
 
-  #verdict(thrown: unknown, signal: AbortSignal, answered: boolean, elapsedMs: number): Verdict {
+  #verdict(thrown: unknown, { operation, signal, answered, elapsedMs }: Circumstances): Verdict {
     if (signal.aborted) {
       // Rounds of one request share a budget: what is left for a late one may be too little for any cluster.
       const fair = !answered && ranOutOfTime(signal) && elapsedMs >= this.timeoutMs / 2
       return fair ? { result: 'timed-out', health: 'bad' } : { result: 'cancelled', health: 'unknown' }
     }
     if (!(thrown instanceof ClusterError)) return { result: 'cancelled', health: 'unknown' }
-    const { reason } = thrown
+    const { reason, status } = thrown
     // Our own line is full; that cuts nobody off who got through.
     if (reason === 'overloaded') return { result: reason, health: 'unknown' }
+    // Most often it is the object: a picture that cannot be decoded, frames of a report.
+    if (operation === 'retrieve' && status === 500) return { result: reason, health: 'unknown' }
     return { result: reason, health: countsAgainstHealth(reason) ? 'bad' : 'good' }
   }
 
