@@ -45,21 +45,32 @@ export async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<v
   }
 }
 
-/** A file on its way from `incoming` to its place. */
+/** A small upload goes to disk in one piece. */
+export async function writeIncoming(folder: string, bytes: Uint8Array): Promise<string> {
+  const { path, handle } = await createIncoming(folder)
+  try {
+    await writeAll(handle, bytes)
+    await handle.sync()
+    return path
+  } catch (error) {
+    await discard(path)
+    throw error
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A whole and synced file on its way from `incoming` to its place. */
 export interface Move {
   readonly from: string
   /** Relative to the cluster's folder. */
   readonly path: string
 }
 
-/**
- * Puts whole files in their places so that they survive a power cut: contents first, then names, then the folders
- * that hold the names. Folders are synced once for all files.
- */
+/** Puts files in their places so that they survive a power cut; each folder that holds names is synced once for all. */
 export async function place(folder: string, moves: readonly Move[]): Promise<void> {
-  await Promise.all(moves.map(({ from }) => sync(from)))
   const changed = new Set<string>()
-  for (const { path } of moves) await makeFolders(folder, dirname(path), changed)
+  for (const series of new Set(moves.map(({ path }) => dirname(path)))) await makeFolders(folder, series, changed)
   await Promise.all(moves.map(({ from, path }) => rename(from, join(folder, path))))
   await Promise.all([...changed].map((directory) => sync(directory)))
 }

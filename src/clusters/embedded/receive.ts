@@ -1,11 +1,11 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { LinkError } from '../../core/errors.ts'
-import { ClusterError } from '../../core/outcome.ts'
 import type { NewInstance } from '../../db/embedded-store.ts'
 import { firstString } from '../../dicom/dataset.ts'
-import { type Hashing, hashing } from '../../dicom/digest.ts'
+import { hashing } from '../../dicom/digest.ts'
 import { readMetadata } from '../../dicom/metadata.ts'
 import type { InstanceHeader } from '../../dicom/part10.ts'
+import type { ByteReader } from '../../dicom/part10-window.ts'
 import { tag } from '../../dicom/tags.ts'
 import type { InstanceUpload } from '../cluster.ts'
 import { createIncoming, discard, isDiskFull, pathFor, readerOf, writeAll } from './files.ts'
@@ -23,103 +23,138 @@ export const failure = {
   cannotUnderstand: 49_152,
 } as const
 
-/** An instance whose bytes are on disk, aside, not yet synced; `file` is to be moved to `instance.path` or discarded. */
-export interface Received {
-  readonly file: string
-  readonly instance: NewInstance
-}
-
-/** The whole upload was read either way, so the next one can be asked for. */
-export type Reception = { readonly received: Received } | { readonly failureReason: number }
-
 /**
- * Writes one upload to a file of its own while hashing it, then reads it back as an archive would have to later.
- * What is wrong with the upload, or with the room for it, is a failure reason; the file is gone then. Throws what
- * the upload's body throws.
+ * An upload of this size is kept in memory until it is committed: writing many small files at the same time is
+ * several times faster than one after the other.
  */
-export async function receive(
-  upload: InstanceUpload,
-  where: { folder: string; maxBytes: number; signal: AbortSignal },
-): Promise<Reception> {
-  const hashed = hashing(upload.body, upload.header.datasetOffset)
-  const target = await create(where.folder, hashed)
-  if ('failureReason' in target) return target
-  const { path, handle } = target
-  let kept = false
-  try {
-    const size = await spool(hashed.body, handle, where)
-    if (typeof size !== 'number') return size
-    const facts = { header: upload.header, digest: hashed.digest(), size, path: pathFor(upload.header) }
-    const understood = await understand(handle, facts)
-    if ('failureReason' in understood) return understood
-    kept = true
-    return { received: { file: path, instance: understood.instance } }
-  } finally {
-    await handle.close()
-    if (!kept) await discard(path)
-  }
-}
+const maxInMemoryBytes = 1024 ** 2
 
-async function create(folder: string, { body }: Hashing): Promise<Awaited<ReturnType<typeof createIncoming>> | Failed> {
-  try {
-    return await createIncoming(folder)
-  } catch (error) {
-    if (!isDiskFull(error)) throw error
-    for await (const _ of body);
-    return outOfResources
-  }
+/** An instance that can be committed, and its bytes: in memory, or in a file aside that is to be moved or discarded. */
+export interface Received {
+  readonly content: Uint8Array | { readonly file: string }
+  readonly instance: NewInstance
 }
 
 interface Failed {
   readonly failureReason: number
 }
 
-const outOfResources: Failed = { failureReason: failure.outOfResources }
+export type Reception = { readonly received: Received } | Failed
 
-/**
- * Answers the bytes written. After a write has failed the body is still read to its end: it is one of several in a
- * message, and breaking off would end the message.
- */
-async function spool(
-  body: AsyncIterable<Uint8Array>,
-  handle: FileHandle,
-  { maxBytes, signal }: { maxBytes: number; signal: AbortSignal },
-): Promise<number | Failed> {
-  let size = 0
-  let full = false
-  for await (const chunk of body) {
-    signal.throwIfAborted()
-    size += chunk.length
-    full ||= size > maxBytes || !(await fits(handle, chunk))
-  }
-  return full ? outOfResources : size
+export interface ReceiveOptions {
+  readonly folder: string
+  readonly maxBytes: number
+  readonly signal: AbortSignal
 }
 
-async function fits(handle: FileHandle, chunk: Uint8Array): Promise<boolean> {
+/**
+ * Takes in one upload while hashing it and reads it back as an archive has to later. What is wrong with the upload,
+ * or with the room for it, is a failure reason, and nothing is left of it; the upload was read to its end either way,
+ * so that the next one can be asked for. Throws what the upload's body throws.
+ */
+export async function receive(upload: InstanceUpload, options: ReceiveOptions): Promise<Reception> {
+  const hashed = hashing(upload.body, upload.header.datasetOffset)
+  const spool = new Spool(options)
+  let kept = false
   try {
-    await writeAll(handle, chunk)
-    return true
-  } catch (error) {
-    if (isDiskFull(error)) return false
-    throw error
+    for await (const chunk of hashed.body) {
+      options.signal.throwIfAborted()
+      await spool.write(chunk)
+    }
+    if (spool.failed) return { failureReason: failure.outOfResources }
+    const facts = { header: upload.header, digest: hashed.digest(), path: pathFor(upload.header) }
+    const understood = await understand(spool.reader(), facts)
+    if ('failureReason' in understood) return understood
+    const content = await spool.end()
+    kept = true
+    return { received: { content, instance: understood.instance } }
+  } finally {
+    if (!kept) await spool.discard()
+  }
+}
+
+/** Bytes as they arrive: in memory while they are few, then in a file. */
+class Spool {
+  readonly #options: ReceiveOptions
+  #size = 0
+  #chunks: Uint8Array[] = []
+  #file: { readonly path: string; readonly handle: FileHandle } | undefined
+  /**
+   * There was no room. What comes after is thrown away: it is one upload of several in a message, and breaking off
+   * would end the message.
+   */
+  failed = false
+
+  constructor(options: ReceiveOptions) {
+    this.#options = options
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    if (this.failed) return
+    this.#size += chunk.length
+    this.#chunks.push(chunk)
+    if (this.#file === undefined && this.#size <= Math.min(maxInMemoryBytes, this.#options.maxBytes)) return
+    this.failed = this.#size > this.#options.maxBytes || !(await this.#flush())
+    if (this.failed) await this.discard()
+  }
+
+  reader(): ByteReader {
+    if (this.#file) return readerOf(this.#file.handle, this.#size)
+    const bytes = this.#joined()
+    return { size: bytes.length, read: async (offset, length) => bytes.subarray(offset, offset + length) }
+  }
+
+  /** The bytes, or the file they are in: closed, and on the disk for good. */
+  async end(): Promise<Received['content']> {
+    if (this.#file === undefined) return this.#joined()
+    const { path, handle } = this.#file
+    await handle.sync()
+    await handle.close()
+    return { file: path }
+  }
+
+  async discard(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    this.#chunks = []
+    await file?.handle.close()
+    if (file) await discard(file.path)
+  }
+
+  #joined(): Buffer {
+    const [first] = this.#chunks
+    const bytes = this.#chunks.length === 1 && Buffer.isBuffer(first) ? first : Buffer.concat(this.#chunks)
+    this.#chunks = [bytes]
+    return bytes
+  }
+
+  /** False when there is no room. */
+  async #flush(): Promise<boolean> {
+    try {
+      this.#file ??= await createIncoming(this.#options.folder)
+      for (const chunk of this.#chunks.splice(0)) await writeAll(this.#file.handle, chunk)
+      return true
+    } catch (error) {
+      if (isDiskFull(error)) return false
+      throw error
+    }
   }
 }
 
 interface Facts {
   readonly header: InstanceHeader
   readonly digest: string
-  readonly size: number
   readonly path: string
 }
 
 /** Reads the dataset of a whole file: what cannot be read back is not accepted. */
-async function understand(handle: FileHandle, facts: Facts): Promise<{ instance: NewInstance } | Failed> {
-  const { header, digest, size, path } = facts
+async function understand(file: ByteReader, facts: Facts): Promise<{ instance: NewInstance } | Failed> {
+  const { header, digest, path } = facts
   try {
-    const metadata = await readMetadata(readerOf(handle, size))
+    const metadata = await readMetadata(file)
     if (!agrees(header, (key) => firstString(metadata, key))) return { failureReason: failure.identifiersDiffer }
     const { datasetOffset: _, ...identity } = header
-    return { instance: { ...identity, digest, size, path, metadata, ...levelsOf(metadata) } }
+    return { instance: { ...identity, digest, size: file.size, path, metadata, ...levelsOf(metadata) } }
   } catch (error) {
     if (error instanceof LinkError) return { failureReason: failure.cannotUnderstand }
     throw error
@@ -131,15 +166,12 @@ const agrees = (header: InstanceHeader, value: (key: string) => string | undefin
   value(tag.SeriesInstanceUID) === header.seriesInstanceUID &&
   value(tag.StudyInstanceUID) === header.studyInstanceUID
 
-/** {@link understand} for a file that is in its place already. */
+/** The same for a file of `size` bytes that is in its place already. */
 export async function understandFile(
-  path: string,
+  file: string,
+  size: number,
   facts: Facts,
-): Promise<{ instance: NewInstance } | { failureReason: number }> {
-  await using handle = await open(path, 'r')
-  return understand(handle, facts)
+): Promise<{ instance: NewInstance } | Failed> {
+  await using handle = await open(file, 'r')
+  return understand(readerOf(handle, size), facts)
 }
-
-/** Anything but what the upload or the caller did is the archive's own failure. */
-export const storeFailed = (cluster: string, cause: unknown): ClusterError =>
-  new ClusterError(cluster, 'failed', 'cannot store instances; see the log', { cause })

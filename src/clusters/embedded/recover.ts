@@ -75,7 +75,7 @@ async function adopt(target: CommitTarget, path: string): Promise<Verdict> {
   const sniffed = await sniffInstance(read(), { maxHeaderBytes: 16 * 1024 ** 2 }).catch(() => undefined)
   if (sniffed === undefined) return 'unreadable'
   const digest = await datasetDigest(sniffed.body, sniffed.header.datasetOffset)
-  const understood = await understandFile(absolute, { header: sniffed.header, digest, size, path })
+  const understood = await understandFile(absolute, size, { header: sniffed.header, digest, path })
   if ('failureReason' in understood) return 'unreadable'
   const [added] = await addInstances(target.db, target.cluster, [understood.instance], rules)
   if (added === 'inserted') return 'adopted'

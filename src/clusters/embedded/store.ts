@@ -2,15 +2,14 @@ import { toError } from '../../core/errors.ts'
 import type { InstanceUpload, StoreResult } from '../cluster.ts'
 import { inBatches } from './batches.ts'
 import { type CommitTarget, commit } from './commit.ts'
-import { discard } from './files.ts'
 import { type Received, receive } from './receive.ts'
 
 /** Instances whose files are synced together and whose rows go into one transaction. */
-const maxBatch = 64
-/** Received and not yet committed, of one `store`: what bounds its memory is the metadata they carry. */
-const maxPending = 32
+const maxBatch = 128
+/** Received and not yet committed, of one `store`: they are in memory, or carry metadata that is. */
+const maxPending = 64
 /** An instance with a larger file may have large metadata: it is committed before the next one is taken. */
-const smallFileBytes = 4 * 1024 ** 2
+const smallFileBytes = 1024 ** 2
 
 export interface StoreOptions extends CommitTarget {
   readonly maxPartBytes: number
@@ -54,8 +53,6 @@ export function storeInto(options: StoreOptions): Store {
       return { committed: Promise.resolve<StoreResult>({ header, outcome }), size: 0 }
     }
     const { received } = reception
-    if (signal.aborted) await discard(received.file)
-    signal.throwIfAborted()
     const committed = commitOne(received).then((outcome): StoreResult => ({ header, outcome }))
     return { committed, size: received.instance.size }
   }
