@@ -45,7 +45,7 @@ export const openBrowser = async (): Promise<OpenBrowser> => {
 /** Runs in the page before OHIF does. */
 const beenHereBefore = () => {
   localStorage.setItem('shownTours', JSON.stringify(['basicViewerTour']))
-  localStorage.setItem('investigationalUseDialog', JSON.stringify({ expiryDate: '2099-01-01T00:00:00.000Z' }))
+  sessionStorage.setItem('investigationalUseDialog', 'hidden')
 }
 
 const flags = [
