@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
-import type { Route } from './context.ts'
+import type { Context } from 'hono'
+import { LinkError } from '../core/errors.ts'
+import type { Env, Handler, Route } from './context.ts'
 
 const openapiFile = new URL('../../openapi.yaml', import.meta.url)
 const swaggerFolder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
@@ -42,32 +44,34 @@ interface Page {
   readonly read: () => string | Uint8Array<ArrayBuffer>
 }
 
-const swagger = (name: string, type: string): Page => ({ type, read: () => readFileSync(join(swaggerFolder, name)) })
+const swagger = (name: string, type: string) =>
+  [name, { type, read: () => readFileSync(join(swaggerFolder, name)) }] as const
 
-const pages: Readonly<Record<string, Page>> = {
-  '/openapi.yaml': { type: 'application/yaml', read: () => readFileSync(openapiFile, 'utf8') },
-  '/docs': { type: 'text/html; charset=utf-8', read: () => page },
-  '/docs/start.js': { type: 'text/javascript; charset=utf-8', read: () => start },
-  '/docs/swagger-ui-bundle.js': swagger('swagger-ui-bundle.js', 'text/javascript; charset=utf-8'),
-  '/docs/swagger-ui.css': swagger('swagger-ui.css', 'text/css; charset=utf-8'),
-  '/docs/favicon-32x32.png': swagger('favicon-32x32.png', 'image/png'),
-}
+/** Everything the page is made of. */
+const files: ReadonlyMap<string, Page> = new Map<string, Page>([
+  ['start.js', { type: 'text/javascript; charset=utf-8', read: () => start }],
+  swagger('swagger-ui-bundle.js', 'text/javascript; charset=utf-8'),
+  swagger('swagger-ui.css', 'text/css; charset=utf-8'),
+  swagger('favicon-32x32.png', 'image/png'),
+])
+
+const description: Page = { type: 'application/yaml', read: () => readFileSync(openapiFile, 'utf8') }
+const index: Page = { type: 'text/html; charset=utf-8', read: () => page }
 
 /** The description of the interface, and a page to read and try it; nothing is loaded from elsewhere. */
-export const docsRoutes = (): Route[] =>
-  Object.entries(pages).map(([path, { type, read }]) => {
-    let content: ReturnType<Page['read']> | undefined
-    return {
-      method: 'GET',
-      path,
-      scope: 'public',
-      handle: (c) => {
-        content ??= read()
-        return c.body(content, 200, {
-          'Content-Type': type,
-          'Content-Security-Policy': policy,
-          'Cache-Control': 'no-cache',
-        })
-      },
-    }
-  })
+export function docsRoutes(): Route[] {
+  const read = new Map<Page, ReturnType<Page['read']>>()
+  const send = (c: Context<Env>, it: Page | undefined) => {
+    if (!it) throw new LinkError('not-found', 'there is nothing at this address')
+    const content = read.get(it) ?? it.read()
+    read.set(it, content)
+    const headers = { 'Content-Type': it.type, 'Content-Security-Policy': policy, 'Cache-Control': 'no-cache' }
+    return c.body(content, 200, headers)
+  }
+  const route = (path: string, handle: Handler): Route => ({ method: 'GET', path, scope: 'public', handle })
+  return [
+    route('/openapi.yaml', (c) => send(c, description)),
+    route('/docs', (c) => send(c, index)),
+    route('/docs/:file', (c) => send(c, files.get(c.req.param('file') ?? ''))),
+  ]
+}

@@ -67,7 +67,7 @@ async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDepen
 async function bulkdata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = instanceIn(c)
   const token = c.req.param('token') ?? ''
-  if (!/^[\w.~:@-]{1,2048}$/.test(token)) {
+  if (!/^[\w-]{1,2048}$/.test(token)) {
     throw badRequest('bulkdata: the address is none that metadata of this service contains')
   }
   const accepted = acceptedTypes(c)

@@ -40,20 +40,20 @@ async function storeInstances(c: Context<Env>, { config, store }: StoreRoutesDep
 }
 
 /** What the parts are, PS3.18 table 10.5.2-1: whole instances, or metadata in JSON with its bulk data. */
-const representations: Readonly<Record<string, StoreRequest['representation']>> = {
-  'application/dicom': 'instances',
-  'application/dicom+json': 'metadata',
-}
+const representations: ReadonlyMap<string, StoreRequest['representation']> = new Map([
+  ['application/dicom', 'instances'],
+  ['application/dicom+json', 'metadata'],
+])
 
 function formOf(header: string | undefined): Pick<StoreRequest, 'representation'> & { boundary: string } {
   const type = parseMediaType(header ?? '')
   const partType = type?.parameters.get('type')?.toLowerCase() ?? 'application/dicom'
-  const representation = representations[partType]
+  const representation = representations.get(partType)
   if (type?.type !== 'multipart/related' || !representation) {
     const given = type ? `${type.type}${type.parameters.has('type') ? ` of ${partType}` : ''}` : 'no media type'
     throw new LinkError(
       'unsupported-media-type',
-      `Content-Type: ${given.slice(0, 120)} is not taken; send multipart/related; type="application/dicom"`,
+      `Content-Type: ${given.slice(0, 120)} is not taken; send multipart/related of application/dicom or application/dicom+json`,
     )
   }
   const boundary = type.parameters.get('boundary')

@@ -1,0 +1,172 @@
+import { describe, expect, it } from 'vitest'
+import { LinkError } from '../../src/core/errors.ts'
+import { parseAccept } from '../../src/dicom/media-type.ts'
+import {
+  firstAcceptable,
+  negotiateBulkdata,
+  negotiateFrames,
+  negotiateInstances,
+  negotiateJson,
+  negotiateRendered,
+} from '../../src/http/negotiate.ts'
+
+const explicitLittleEndian = '1.2.840.10008.1.2.1'
+const jpeg2000 = '1.2.840.10008.1.2.4.90'
+const notAcceptable = expect.objectContaining({ code: 'not-acceptable' })
+
+describe('instances', () => {
+  it.each([
+    // Accept, one instance?, single, transfer syntax
+    ['*/*', false, false, '*'],
+    ['multipart/*', true, false, '*'],
+    ['multipart/related; type="application/dicom"; transfer-syntax=*', false, false, '*'],
+    ['multipart/related; type=application/dicom; transfer-syntax=*', true, false, '*'],
+    ['multipart/related; type="application/dicom"', false, false, explicitLittleEndian],
+    [`multipart/related;type="application/dicom";transfer-syntax="${jpeg2000}"`, false, false, jpeg2000],
+    ['application/dicom', true, true, explicitLittleEndian],
+    ['application/dicom; transfer-syntax=*', true, true, '*'],
+    ['application/dicom, */*;q=0.1', false, false, '*'],
+    [
+      'text/html, application/dicom;q=0.5, multipart/related;type="application/dicom";q=0.4',
+      true,
+      true,
+      explicitLittleEndian,
+    ],
+  ])('%s (one: %s) are given single: %s, as %s', (accept, one, single, transferSyntax) => {
+    expect(negotiateInstances(parseAccept(accept), one)[0]).toEqual({ single, transferSyntax })
+  })
+
+  it('are asked for as stored first when the client takes any transfer syntax among others', () => {
+    const accept = `multipart/related; type="application/dicom"; transfer-syntax=${jpeg2000}, multipart/related; type="application/dicom"; transfer-syntax=*;q=0.5`
+    const choices = negotiateInstances(parseAccept(accept), false)
+    expect(choices.map(({ transferSyntax }) => transferSyntax)).toEqual(['*', jpeg2000])
+  })
+
+  it.each([
+    ['application/dicom', false],
+    ['application/dicom+xml', true],
+    ['multipart/related; type="application/octet-stream"', true],
+    ['image/jpeg', true],
+    ['*/*;q=0', true],
+  ])('%s (one: %s) is not acceptable', (accept, one) => {
+    expect(() => negotiateInstances(parseAccept(accept), one)).toThrow(notAcceptable)
+  })
+
+  it('a transfer syntax that is none is a bad request', () => {
+    expect(() => negotiateInstances(parseAccept('application/dicom; transfer-syntax="a\nb"'), true)).toThrow(
+      expect.objectContaining({ code: 'bad-request' }),
+    )
+  })
+})
+
+describe('frames', () => {
+  it.each([
+    ['*/*', true, false, 'application/octet-stream', '*'],
+    [
+      'multipart/related; type=application/octet-stream; transfer-syntax=*',
+      true,
+      false,
+      'application/octet-stream',
+      '*',
+    ],
+    [
+      'multipart/related; type="application/octet-stream"',
+      false,
+      false,
+      'application/octet-stream',
+      explicitLittleEndian,
+    ],
+    ['multipart/related; type="image/jp2"', false, false, 'image/jp2', '*'],
+    [`multipart/related; type="image/jp2"; transfer-syntax=${jpeg2000}`, true, false, 'image/jp2', jpeg2000],
+    ['multipart/related', false, false, 'application/octet-stream', '*'],
+    ['application/octet-stream', true, true, 'application/octet-stream', explicitLittleEndian],
+    ['image/jpeg', true, true, 'image/jpeg', '*'],
+    ['video/mp4', true, true, 'video/mp4', '*'],
+  ])('%s (one: %s) are given single: %s, as %s in %s', (accept, one, single, mediaType, transferSyntax) => {
+    expect(negotiateFrames(parseAccept(accept), one)[0]).toEqual({ single, mediaType, transferSyntax })
+  })
+
+  it.each([
+    ['application/octet-stream', false],
+    ['application/dicom+json', true],
+    ['multipart/related; type="application/dicom"', true],
+    ['text/html', true],
+  ])('%s (one: %s) is not acceptable', (accept, one) => {
+    expect(() => negotiateFrames(parseAccept(accept), one)).toThrow(notAcceptable)
+  })
+})
+
+describe('bulk data', () => {
+  it.each([
+    ['*/*', 'application/octet-stream', true],
+    ['application/octet-stream', 'video/mp4', true],
+    ['video/*', 'video/mp4', true],
+    ['application/pdf', 'application/pdf', true],
+    ['multipart/related; type="application/octet-stream"', 'application/octet-stream', false],
+    ['multipart/related; type="*/*"', 'image/jp2', false],
+  ])('%s takes %s, single: %s', (accept, type, single) => {
+    expect(negotiateBulkdata(parseAccept(accept), type)).toEqual({ single })
+  })
+
+  it('of a type that is not taken is not acceptable', () => {
+    expect(() => negotiateBulkdata(parseAccept('image/png'), 'application/octet-stream')).toThrow(notAcceptable)
+  })
+})
+
+describe('pictures', () => {
+  it.each([
+    ['*/*', ['image/jpeg', '*/*']],
+    ['image/png', ['image/png']],
+    ['image/png;q=0.5, image/jpeg', ['image/jpeg', 'image/png']],
+    ['image/*', ['image/jpeg', 'image/png']],
+    ['multipart/related; type="image/jpeg"', ['image/jpeg']],
+    ['application/pdf', ['application/pdf']],
+    ['text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8', ['image/jpeg', '*/*']],
+  ])('%s asks for %j', (accept, types) => {
+    expect(negotiateRendered(parseAccept(accept), 'rendered')).toEqual(types)
+  })
+
+  it('of a thumbnail are images', () => {
+    expect(negotiateRendered(parseAccept('video/mp4, */*'), 'thumbnail')).toEqual(['image/jpeg'])
+    expect(() => negotiateRendered(parseAccept('video/mp4'), 'thumbnail')).toThrow(notAcceptable)
+  })
+
+  it('as pages are not acceptable', () => {
+    expect(() => negotiateRendered(parseAccept('text/html'), 'rendered')).toThrow(notAcceptable)
+  })
+})
+
+describe('datasets', () => {
+  it.each([
+    ['application/dicom+json', 'application/dicom+json'],
+    ['application/json', 'application/json'],
+    ['application/*', 'application/dicom+json'],
+    ['multipart/related; type="application/dicom+xml", application/json;q=0.5', 'application/json'],
+  ])('%s are given as %s', (accept, type) => {
+    expect(negotiateJson(parseAccept(accept))).toBe(type)
+  })
+
+  it('in XML are not acceptable', () => {
+    expect(() => negotiateJson(parseAccept('multipart/related; type="application/dicom+xml"'))).toThrow(notAcceptable)
+  })
+})
+
+describe('alternatives', () => {
+  it('are asked for in turn while the clusters cannot give them', async () => {
+    const asked: string[] = []
+    const result = await firstAcceptable(['a', 'b', 'c'], async (choice) => {
+      asked.push(choice)
+      if (choice === 'a') throw new LinkError('not-acceptable', 'no a')
+      return choice.toUpperCase()
+    })
+    expect(result).toEqual({ choice: 'b', answer: 'B' })
+    expect(asked).toEqual(['a', 'b'])
+  })
+
+  it('end with any other failure', async () => {
+    const ask = async () => {
+      throw new LinkError('not-found', 'nothing')
+    }
+    await expect(firstAcceptable(['a', 'b'], ask)).rejects.toMatchObject({ code: 'not-found' })
+  })
+})

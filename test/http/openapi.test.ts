@@ -1,0 +1,177 @@
+import { readFile } from 'node:fs/promises'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { LinkError } from '../../src/core/errors.ts'
+import { type AppDependencies, routeTable } from '../../src/http/app.ts'
+import { createMetrics } from '../../src/http/metrics.ts'
+import {
+  configOf,
+  instance,
+  instancePath,
+  part,
+  partsOf,
+  type Site,
+  series,
+  startSite,
+  study,
+  whole,
+} from './harness.ts'
+
+interface Answer {
+  readonly $ref?: string
+  readonly content?: Record<string, { schema: object }>
+}
+interface Operation {
+  readonly 'x-required-scope': string
+  readonly security?: object[]
+  readonly responses: Record<string, Answer>
+}
+interface Document {
+  readonly paths: Record<string, Record<string, Operation>>
+  readonly components: { readonly responses: Record<string, Answer> }
+}
+
+let document: Document
+const ajv = new Ajv2020({ strict: false, allErrors: true })
+beforeAll(async () => {
+  document = parse(await readFile(new URL('../../openapi.yaml', import.meta.url), 'utf8')) as Document
+  ;(addFormats as unknown as (instance: Ajv2020) => void)(ajv)
+  ajv.addSchema(document, 'api')
+})
+
+let site: Site | undefined
+afterEach(async () => {
+  await site?.close()
+  site = undefined
+})
+
+const templated = (path: string) => path.replaceAll(/:(\w+)/g, '{$1}')
+const operations = () =>
+  Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item)
+      .filter(([method]) => method === 'get' || method === 'post')
+      .map(([method, operation]) => ({ key: `${method.toUpperCase()} ${path}`, operation })),
+  )
+
+/** Fails unless the document has this status and type for the operation and the body fits its schema. */
+async function holdAgainst(key: string, response: Response): Promise<void> {
+  const operation = operations().find((it) => it.key === key)?.operation
+  const listed = operation?.responses[response.status]
+  expect(listed, `${key} has no ${response.status}`).toBeDefined()
+  const answer = listed?.$ref ? document.components.responses[listed.$ref.split('/').at(-1) ?? ''] : listed
+  const type = (response.headers.get('content-type') ?? '').split(';')[0] ?? ''
+  const content = answer?.content?.[type] ?? answer?.content?.[type.replace(/\/.*/, '/*')]
+  expect(content, `${key} ${response.status} is never ${type}`).toBeDefined()
+  if (!type.includes('json')) {
+    await response.arrayBuffer()
+    return
+  }
+  const validate = ajv.compile(absolute(content?.schema ?? {}))
+  expect(validate(await response.json()), JSON.stringify(validate.errors)).toBe(true)
+}
+
+const absolute = (schema: object) => JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"api#/')) as object
+
+describe('openapi.yaml', () => {
+  const routes = () => routeTable({ config: configOf(), metrics: createMetrics() } as AppDependencies)
+
+  it('has every route of the application, and no other', () => {
+    const table = routes().map(({ method, path }) => `${method} ${templated(path)}`)
+    expect(
+      operations()
+        .map(({ key }) => key)
+        .sort(),
+    ).toEqual(table.sort())
+  })
+
+  it('tells which scope each route needs, and which need no credentials', () => {
+    const scopes = new Map(routes().map(({ method, path, scope }) => [`${method} ${templated(path)}`, scope]))
+    for (const { key, operation } of operations()) {
+      expect([key, operation['x-required-scope']]).toEqual([key, scopes.get(key)])
+      expect([key, operation.security]).toEqual([key, scopes.get(key) === 'public' ? [] : undefined])
+    }
+  })
+})
+
+const row = {
+  '0020000D': { vr: 'UI', Value: [study] },
+  '00100010': { vr: 'PN', Value: [{ Alphabetic: 'Yamada^Tarou', Ideographic: '山田^太郎' }] },
+  '00081199': { vr: 'SQ', Value: [{ '00081150': { vr: 'UI', Value: ['1.2'] } }] },
+}
+const dicomweb = '/dicom-web/studies/{study}/series/{series}/instances/{instance}'
+const wado = `/wado?requestType=WADO&studyUID=${study}&seriesUID=${series}&objectUID=${instance}`
+
+describe('real answers fit openapi.yaml', () => {
+  it.each([
+    ['GET /dicom-web/studies', '/dicom-web/studies'],
+    ['GET /dicom-web/studies', '/dicom-web/studies?limit=x'],
+    ['GET /dicom-web/studies', '/dicom-web/studies?accept=image/png'],
+    ['GET /dicom-web/series', '/dicom-web/series?accept=application/json'],
+    ['GET /dicom-web/instances', '/dicom-web/instances'],
+    ['GET /dicom-web/studies/{study}/series', `/dicom-web/studies/${study}/series`],
+    ['GET /dicom-web/studies/{study}', `/dicom-web/studies/${study}`],
+    ['GET /dicom-web/studies/{study}', '/dicom-web/studies/x'],
+    ['GET /dicom-web/studies/{study}/metadata', `/dicom-web/studies/${study}/metadata`],
+    [`GET ${dicomweb}`, `${instancePath}?accept=application/dicom`],
+    [`GET ${dicomweb}/frames/{frames}`, `${instancePath}/frames/1`],
+    [`GET ${dicomweb}/frames/{frames}`, `${instancePath}/frames/0`],
+    [`GET ${dicomweb}/bulkdata/{token}`, `${instancePath}/bulkdata/abc`],
+    [`GET ${dicomweb}/rendered`, `${instancePath}/rendered?accept=multipart/related;type=%22image/jpeg%22`],
+    ['GET /wado', `${wado}&contentType=application/dicom`],
+    ['GET /wado', '/wado'],
+    ['GET /healthz', '/healthz'],
+    ['GET /readyz', '/readyz'],
+    ['GET /metrics', '/metrics'],
+    ['GET /openapi.yaml', '/openapi.yaml'],
+    ['GET /docs', '/docs'],
+    ['GET /docs/{file}', '/docs/start.js'],
+    ['GET /docs/{file}', '/docs/passwd'],
+  ])('%s of %s', async (key, path) => {
+    site = await startSite()
+    site.services.onSearch = async () => ({ rows: [row], warnings: ['w'] })
+    if (path.includes('rendered')) site.services.onRetrieve = async () => whole(partsOf(part('image/jpeg', 'x')))
+    if (/frames|bulkdata/.test(path)) site.services.onRetrieve = async () => whole(partsOf(part('', 'x')))
+    await holdAgainst(key, await site.fetch(path))
+  })
+
+  it.each(['not-found', 'gone', 'not-acceptable', 'bad-gateway', 'unavailable', 'timed-out', 'internal'] as const)(
+    'a failure of the kind %s',
+    async (code) => {
+      site = await startSite()
+      site.services.onRetrieve = async () => {
+        throw new LinkError(code, 'text')
+      }
+      await holdAgainst('GET /dicom-web/studies/{study}', await site.fetch(`/dicom-web/studies/${study}`))
+    },
+  )
+
+  it.each([200, 202, 409] as const)('a store answered with %d', async (status) => {
+    site = await startSite()
+    site.services.onStore = async () => ({ status, response: row })
+    const headers = { 'Content-Type': 'multipart/related; type="application/dicom"; boundary=b' }
+    const response = await site.fetch('/dicom-web/studies', { method: 'POST', headers, body: '--b--' })
+    await holdAgainst('POST /dicom-web/studies', response)
+  })
+
+  it('a store of the wrong type, and one that is too large', async () => {
+    site = await startSite({ limits: { maxBodyBytes: 1024 } })
+    const post = (type: string, size: number) =>
+      site?.fetch('/dicom-web/studies', { method: 'POST', headers: { 'Content-Type': type }, body: 'x'.repeat(size) })
+    for (const [type, size] of [
+      ['text/plain', 1],
+      ['multipart/related; boundary=b', 2000],
+    ] as const) {
+      await holdAgainst('POST /dicom-web/studies', (await post(type, size)) as Response)
+    }
+  })
+
+  it('a caller without credentials, and one without the scope', async () => {
+    const hash = 'sha256:8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918'
+    site = await startSite({ auth: { apiKeys: [{ name: 'a', hash, scopes: ['store'] }] } })
+    await holdAgainst('GET /metrics', await site.fetch('/metrics'))
+    await holdAgainst('GET /metrics', await site.fetch('/metrics', { headers: { 'X-API-Key': 'admin' } }))
+    await holdAgainst('GET /readyz', await site.fetch('/readyz'))
+  })
+})
