@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { checkCluster } from './clusters/check.ts'
+import type { CheckReport } from './clusters/check-report.ts'
 import type { Cluster } from './clusters/cluster.ts'
 import { createDicomwebCluster } from './clusters/dicomweb.ts'
 import { openEmbeddedCluster } from './clusters/embedded/cluster.ts'
@@ -66,6 +68,14 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     throw thrown
   }
 }
+
+/** Asks every configured cluster what it answers; nothing is opened, stored or changed. */
+export function checkClusters({ clusters, limits }: Config): Promise<CheckReport[]> {
+  const signal = AbortSignal.timeout(checkTimeoutMs)
+  return Promise.all(clusters.map((cluster, index) => checkCluster(cluster, { limits, clock, index, signal })))
+}
+
+const checkTimeoutMs = 120_000
 
 interface Parts {
   readonly db: Database

@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { checkAll, serve } from './compose.ts'
+import { renderReports } from './clusters/check-report.ts'
+import { checkClusters, serve } from './compose.ts'
 import { demoConfig, loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
 import { toError } from './core/errors.ts'
@@ -47,9 +48,9 @@ program
   .requiredOption('-c, --config <file>', 'configuration, YAML or JSON')
   .option('--json', 'machine-readable report')
   .action(async (options: { config: string; json?: boolean }) => {
-    const { text, healthy } = await checkAll(options)
-    process.stdout.write(`${text}\n`)
-    process.exitCode = healthy ? 0 : 1
+    const reports = await checkClusters(await loadConfig(options.config, process.env))
+    say(options.json ? JSON.stringify(reports, null, 2) : renderReports(reports))
+    process.exitCode = reports.every(({ problems }) => problems.length === 0) ? 0 : 1
   })
 
 program
