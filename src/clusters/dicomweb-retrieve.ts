@@ -49,12 +49,16 @@ export class DicomwebRetriever {
   }
 
   async #frames(request: FramesRequest, signal: AbortSignal): Promise<Parts> {
-    const accepts = [multipartOf(request.mediaType, request.transferSyntax)]
+    const { target, mediaType, transferSyntax } = request
+    const bytes = isBytes(mediaType)
+    const accepts = [multipartOf(mediaType, transferSyntax)]
     // Orthanc knows `*` of uncompressed frames only.
-    if (request.transferSyntax === '*' && !isBytes(request.mediaType)) accepts.push(multipartOf(request.mediaType))
+    if (transferSyntax === '*' && !bytes) accepts.push(multipartOf(mediaType))
+    // All know bytes as they are stored: what is bad about such a request is the number of a frame.
+    const disguises = transferSyntax === '*' && bytes ? {} : badAccept
     const [first, ...others] = runs(request.frames).map((frames) => () => {
-      const path = `${pathOf(request.target)}/frames/${frames.join(',')}`
-      return this.#firstAccepted(accepts, (accept) => this.#parts({ path, accept, signal }, isPixels))
+      const call = { path: `${pathOf(target)}/frames/${frames.join(',')}`, signal, disguises }
+      return this.#firstAccepted(accepts, (accept) => this.#parts({ ...call, accept }, isPixels))
     })
     if (!first) throw this.#client.error('rejected', 'no frame was asked for')
     const parts = await first()

@@ -13,7 +13,7 @@ export const processingFailure = 0x0110
 /** What an archive said of instances it was sent, by SOP Instance UID. */
 export type Acknowledgements = ReadonlyMap<string, StoreResult['outcome']>
 
-/** Statuses whose body, when there is one, lists instances (PS3.18 table 10.5.3-1). */
+/** Refusals whose body may list instances all the same (PS3.18 table 10.5.3-1; Orthanc's 400 does). */
 const listing: ReadonlySet<number> = new Set([400, 409])
 
 /**
@@ -35,14 +35,17 @@ export async function readAcknowledgements(
   const answer = await readObject(client, exchange, maxBytes).catch((error: unknown) => {
     throw refusal ?? error
   })
-  const listed = acknowledgements(answer ?? {})
-  if (refusal && listed.size === 0) throw refusal
-  return listed
+  if (refusal && !(answer && isStoreResponse(answer))) throw refusal
+  return acknowledgements(answer ?? {})
 }
 
 /** What became of one instance: what an archive does not list it has not stored, whatever its status line said. */
 export const outcomeOf = (listed: Acknowledgements, { sopInstanceUID }: InstanceHeader): StoreResult['outcome'] =>
   listed.get(sopInstanceUID) ?? { status: 'failed', failureReason: processingFailure }
+
+/** Also when it lists nothing: that is what Orthanc says of a request of which it could read no part. */
+const isStoreResponse = (answer: Dataset): boolean =>
+  answer[tag.ReferencedSOPSequence] !== undefined || answer[tag.FailedSOPSequence] !== undefined
 
 /** An instance that is in both lists has failed. */
 export function acknowledgements(answer: Dataset): Acknowledgements {

@@ -57,9 +57,12 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
   return cluster
 }
 
+/** What the standard asks of an origin server; `check` finds out, with more requests than a probe may cost. */
+const supports = ['search', 'metadata', 'retrieve', 'rendered', 'store'] as const
+
 /** One row of all studies: the smallest question whose answer shows that the archive is there and lets us in. */
 async function probe(cluster: Cluster, clock: Clock, signal: AbortSignal): Promise<ProbeReport> {
   const begun = clock.now()
   await cluster.search({ level: 'study', constraints: [], includeFields: [], limit: 1 }, signal)
-  return { latencyMs: clock.now() - begun, supports: ['search'], remarks: [] }
+  return { latencyMs: clock.now() - begun, supports, remarks: [] }
 }

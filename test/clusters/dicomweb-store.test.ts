@@ -143,6 +143,11 @@ describe('storing in an archive', () => {
     expect(await store(...inStudy('1.2', 2))).toEqual([0x0110, 0x0110])
   })
 
+  it('takes a 400 with empty lists for an answer about each instance', async () => {
+    shelf.answer = () => ({ status: 400, body: { [tag.ReferencedSOPSequence]: { vr: 'SQ' } } })
+    expect(await store(...inStudy('1.2', 2))).toEqual([0x0110, 0x0110])
+  })
+
   it.each([202, 400, 409])('takes a %i that lists instances for an answer', async (code) => {
     const [good, bad, warned, silent] = inStudy('1.2', 4).map((it) => it)
     if (!good || !bad || !warned || !silent) throw new Error('unreachable')
