@@ -56,7 +56,7 @@ describe('the check of a cluster', () => {
       thumbnail: 'no',
       store: 'no',
     })
-    expect(report.problems.join('\n')).toMatch(/nothing can be stored in it[^]*cannot be retrieved/)
+    expect(report.problems.join('\n')).toMatch(/nothing can be stored in it[\s\S]*cannot be retrieved/)
     expect(report.habits.join('\n')).not.toMatch(/ignores keys|without regard to case/)
   })
 
@@ -70,7 +70,7 @@ describe('the check of a cluster', () => {
   it('notices habits', async () => {
     archive.on('/studies?', json([studyRow]))
     const { habits } = await check(archive.dicomweb)
-    expect(habits.join('\n')).toMatch(/ignores keys it does not support[^]*without regard to case/)
+    expect(habits.join('\n')).toMatch(/ignores keys it does not support[\s\S]*without regard to case/)
   })
 
   it('does not test what an empty archive cannot show', async () => {
