@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { getRequestListener } from '@hono/node-server'
+import { getRequestListener, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Hono } from 'hono'
 import type { Config } from '../config/schema.ts'
@@ -93,15 +93,18 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
     const exchange = open(incoming, outgoing)
     const respond = getRequestListener(
       (request) => withRequestId(exchange.id, () => answer(request, { incoming, outgoing, exchange })),
-      { errorHandler: (error) => problemResponse(asBadRequest(error), exchange.id) },
+      { errorHandler: (error) => refuse(error, exchange, options.log) },
     )
     void respond(incoming, outgoing)
   }
 }
 
-/** What the adapter cannot make a request of: an address or a `Host` that is none. */
-const asBadRequest = (error: unknown): LinkError =>
-  error instanceof LinkError ? error : new LinkError('bad-request', toError(error).message, { cause: error })
+/** What the adapter cannot make a request of, an address or a `Host` that is none; anything else is a defect. */
+function refuse(error: unknown, { id }: OpenExchange, log: Log): Response {
+  if (error instanceof RequestError) return problemResponse(new LinkError('bad-request', error.message), id)
+  log.error({ requestId: id, err: error }, 'request-failed')
+  return problemResponse(error, id)
+}
 
 async function sendStream(
   stream: Stream,
