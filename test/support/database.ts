@@ -13,10 +13,16 @@ export async function temporaryFolder(): Promise<{ path: string; remove(): Promi
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
 
-/** A fresh embedded database in a folder of its own, both gone after `close`. */
-export async function openTestDatabase(): Promise<{ db: Database; dataDir: string; close(): Promise<void> }> {
+/** A data directory with an empty embedded database in it, not open. */
+export async function dataDirectory(): Promise<{ path: string; remove(): Promise<void> }> {
   const folder = await temporaryFolder()
   await cp(await template(), folder.path, { recursive: true })
+  return folder
+}
+
+/** A fresh embedded database in a folder of its own, both gone after `close`. */
+export async function openTestDatabase(): Promise<{ db: Database; dataDir: string; close(): Promise<void> }> {
+  const folder = await dataDirectory()
   const db = await openDatabase({ dataDir: folder.path })
   const close = async () => {
     await db.close()
