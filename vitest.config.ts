@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config'
 /** Kinds of tests by suffix: unit and contract in seconds, real archives and browsers apart. */
 export default defineConfig({
   test: {
-    testTimeout: 30_000,
+    // An embedded database takes seconds to start, and many start at once on few cores.
+    testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
       { extends: true, test: { name: 'unit', include: ['test/**/*.test.ts', 'test/**/*.fuzz.ts'] } },
