@@ -84,7 +84,8 @@ class MetadataReader {
     let scope = inherited
     let offset = begin
     for (;;) {
-      const element = await elementAt(this.#window, offset, limit, scope.encoding)
+      const next = elementAt(this.#window, offset, limit, scope.encoding)
+      const element = next instanceof Promise ? await next : next
       if (element === undefined) return { dataset }
       if (element.tag === itemEndTag && scope.depth > 0) return { dataset, end: element.valueOffset }
       this.#count()

@@ -40,6 +40,11 @@ const shortForm: ReadonlySet<string> = new Set(
   'AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US'.split(' '),
 )
 
+/** VRs by their two letters as one number: making a string of them for each element is what costs most. */
+const vrByCode: ReadonlyMap<number, string> = new Map(
+  [...longForm, ...shortForm].map((vr) => [Buffer.from(vr, 'latin1').readUInt16BE(0), vr]),
+)
+
 /** Whether the standard knows this VR. */
 export const isVr = (vr: string): boolean => longForm.has(vr) || shortForm.has(vr)
 
@@ -54,10 +59,10 @@ export function decodeElement(bytes: Buffer, at: number, offset: number, encodin
     : bytes.readUInt32BE(at)
   // Items and delimiters carry no VR in any transfer syntax (PS3.5 7.5).
   if (!encoding.explicit || tag >>> 16 === 0xfffe) return implicitForm(bytes, at, offset, encoding, tag)
-  const vr = bytes.toString('latin1', at + 4, at + 6)
-  if (shortForm.has(vr)) return shortLength(bytes, at, offset, encoding, tag, vr)
-  if (longForm.has(vr)) return longLength(bytes, at, offset, encoding, tag, vr)
-  return oddForm(bytes, at, offset, encoding, tag, vr)
+  const vr = vrByCode.get(bytes.readUInt16BE(at + 4))
+  if (vr === undefined) return oddForm(bytes, at, offset, encoding, tag)
+  const length = longForm.has(vr) ? longLength : shortLength
+  return length(bytes, at, offset, encoding, tag, vr)
 }
 
 const implicitForm = (bytes: Buffer, at: number, offset: number, encoding: Encoding, tag: number): Element => {
@@ -80,7 +85,8 @@ const longLength = (bytes: Buffer, at: number, offset: number, encoding: Encodin
  * A VR the standard does not know. Future ones have 32-bit lengths behind two zero bytes (PS3.5 6.2); writers that
  * invent one mostly use the short form; what is not even printable is an implicit element that strayed in.
  */
-function oddForm(bytes: Buffer, at: number, offset: number, encoding: Encoding, tag: number, vr: string) {
+function oddForm(bytes: Buffer, at: number, offset: number, encoding: Encoding, tag: number) {
+  const vr = bytes.toString('latin1', at + 4, at + 6)
   if (!/^[ -~]{2}$/.test(vr)) return implicitForm(bytes, at, offset, encoding, tag)
   const reserved = bytes.readUInt16LE(at + 6)
   if (reserved === 0 && /^[A-Z]{2}$/.test(vr)) return longLength(bytes, at, offset, encoding, tag, 'UN')

@@ -41,7 +41,8 @@ export async function readImageLayout({ window, begin, content, meta }: OpenedFi
   const found = new Map<number, Element>()
   const { encoding } = meta
   for (let offset = begin; ; ) {
-    const element = await elementAt(window, offset, content.size, encoding)
+    const next = elementAt(window, offset, content.size, encoding)
+    const element = next instanceof Promise ? await next : next
     if (element === undefined) break
     if (wanted.has(element.tag)) found.set(element.tag, element)
     if (element.tag >= tags.pixelData) break

@@ -69,7 +69,8 @@ async function readMetaGroup(window: Window, begin: number) {
   const texts = new Map<number, string>()
   let offset = begin
   for (;;) {
-    const element = await elementAt(window, offset, Number.POSITIVE_INFINITY, encoding)
+    const next = elementAt(window, offset, Number.POSITIVE_INFINITY, encoding)
+    const element = next instanceof Promise ? await next : next
     if (element === undefined || element.tag >>> 16 !== 2) return { offset, texts }
     if (Object.values(metaTags).includes(element.tag)) texts.set(element.tag, await shortText(window, element))
     offset = await endOfValue(window, element, Number.POSITIVE_INFINITY, encoding)

@@ -77,11 +77,21 @@ function numberValues(bytes: Buffer, { littleEndian }: ValueContext, [width, rea
 
 function textValues(vr: string, bytes: Buffer, decode: TextDecode): unknown[] {
   const text = decode(bytes, vr === 'PN')
-  const texts = oneText.has(vr) ? [text.replace(/[\0 ]+$/, '')] : text.split('\\').map(trimmed)
+  const texts = oneText.has(vr) ? [withoutEnd(text, '\0 ')] : text.split('\\').map(trimmed)
   return texts.map((value) => (value === '' ? null : jsonValue(vr, value)))
 }
 
-const trimmed = (text: string): string => text.replace(/^[\0 ]+|[\0 ]+$/g, '')
+/**
+ * Takes the characters off the end. Not by a pattern: those try again at each character of a long run that does not
+ * reach the end.
+ */
+export function withoutEnd(text: string, characters: string): string {
+  let end = text.length
+  while (end > 0 && characters.includes(text.charAt(end - 1))) end--
+  return text.slice(0, end)
+}
+
+const trimmed = (text: string): string => withoutEnd(text, '\0 ').replace(/^[\0 ]+/, '')
 
 function jsonValue(vr: string, text: string): unknown {
   if (vr === 'PN') return personName(text)
@@ -89,8 +99,12 @@ function jsonValue(vr: string, text: string): unknown {
   return text
 }
 
+/** Numbers as text have 16 characters at most; some writers need more. */
+const longestDecimal = 64
+
 /** What does not follow PS3.5 6.2 stays the string it is. */
 function decimal(text: string): number | string {
+  if (text.length > longestDecimal) return text
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return text
   const value = Number(text)
   if (!Number.isFinite(value)) return text
@@ -102,7 +116,7 @@ const groups = ['Alphabetic', 'Ideographic', 'Phonetic'] as const
 
 /** Component groups of a person name, PS3.5 6.2.1; `null` when all are empty. */
 function personName(text: string): Readonly<Record<string, string>> | null {
-  const parts = text.split('=', groups.length).map((part) => trimmed(part).replace(/\^+$/, ''))
+  const parts = text.split('=', groups.length).map((part) => withoutEnd(trimmed(part), '^'))
   const entries = groups.flatMap((group, index) => (parts[index] ? [[group, parts[index]] as const] : []))
   return entries.length === 0 ? null : Object.fromEntries(entries)
 }

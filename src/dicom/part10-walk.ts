@@ -19,17 +19,22 @@ export const maxDepth = 64
 
 /**
  * The element that begins at `offset`; `undefined` when the dataset ends there. `limit` is where whatever holds the
- * element ends: the file, an item or a sequence; `Infinity` when that is not known yet. Throws `bad-request` when
- * the element does not fit into it.
+ * element ends: the file, an item or a sequence; `Infinity` when that is not known yet. Answers at once when the
+ * window has the bytes, as it mostly does: a caller with many elements to go awaits promises only. Throws
+ * `bad-request` when the element does not fit.
  */
-export async function elementAt(
+export function elementAt(
   window: Window,
   offset: number,
   limit: number,
   encoding: Encoding,
-): Promise<Element | undefined> {
+): Element | undefined | Promise<Element | undefined> {
   if (offset >= limit) return undefined
-  if (!window.has(offset, longestHeader)) await window.load(offset, longestHeader)
+  if (window.has(offset, longestHeader)) return elementIn(window, offset, limit, encoding)
+  return window.load(offset, longestHeader).then(() => elementIn(window, offset, limit, encoding))
+}
+
+function elementIn(window: Window, offset: number, limit: number, encoding: Encoding): Element | undefined {
   const at = offset - window.start
   const element = decodeElement(window.bytes, at, offset, encoding)
   if (element === undefined) {
@@ -49,14 +54,18 @@ export const encodingInside = (element: Element, encoding: Encoding): Encoding =
   element.vr === 'UN' && element.length === undefinedLength ? implicitLittle : encoding
 
 /** Where the value of `element` ends, and the next element begins; follows nested items of undefined length. */
-export async function endOfValue(
+export function endOfValue(
   window: Window,
   element: Element,
   limit: number,
   encoding: Encoding,
   depth = 0,
-): Promise<number> {
+): number | Promise<number> {
   if (element.length !== undefinedLength) return element.valueOffset + element.length
+  return endOfItems(window, element, limit, encoding, depth)
+}
+
+async function endOfItems(window: Window, element: Element, limit: number, encoding: Encoding, depth: number) {
   if (depth > maxDepth) throw tooDeep()
   const inside = encodingInside(element, encoding)
   let offset = element.valueOffset

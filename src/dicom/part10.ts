@@ -72,7 +72,8 @@ async function identifiers(window: Window, begin: number, meta: FileMeta): Promi
   const found = new Map<number, string>()
   let offset = begin
   for (;;) {
-    const element = await elementAt(window, offset, Number.POSITIVE_INFINITY, meta.encoding)
+    const next = elementAt(window, offset, Number.POSITIVE_INFINITY, meta.encoding)
+    const element = next instanceof Promise ? await next : next
     if (element === undefined || element.tag > seriesTag) return found
     if (isWanted(element)) found.set(element.tag, await shortText(window, element))
     if (element.tag === seriesTag) return found

@@ -1,6 +1,6 @@
 import { badRequest } from '../core/errors.ts'
 import type { Tag } from './dataset.ts'
-import { isBinary } from './part10-value.ts'
+import { isBinary, withoutEnd } from './part10-value.ts'
 
 type Writer = (bytes: Buffer, at: number, value: number) => unknown
 
@@ -90,7 +90,7 @@ function textOf(vr: string, value: unknown): string {
 function nameText(name: Readonly<Record<string, unknown>>): string {
   const groups = [name.Alphabetic, name.Ideographic, name.Phonetic].map((group) => group ?? '')
   if (!groups.every((group) => typeof group === 'string')) throw new TypeError('no name')
-  return groups.join('=').replace(/=+$/, '')
+  return withoutEnd(groups.join('='), '=')
 }
 
 /** At most the 16 characters of PS3.5 6.2, with as many digits as fit. */

@@ -114,6 +114,18 @@ describe('readMetadata', () => {
     }
   })
 
+  it('takes time in proportion to the length of a text, whatever fills it', async () => {
+    const filled = (vr: string, character: string) => ({ vr, Value: [`x${character.repeat(900_000)}x`] })
+    const texts = { '00081030': filled('UT', ' '), '00104000': filled('LT', ' '), '00100010': filled('PN', '^') }
+    const implicitNumber = Buffer.concat([
+      Buffer.from([0x18, 0, 0x50, 0, 0xa0, 0xbb, 0x0d, 0]),
+      Buffer.alloc(900_000, '1x'),
+    ])
+    const metadata = await read(await written(texts))
+    expect(String(metadata['00104000']?.Value?.[0])).toHaveLength(900_002)
+    expect((await read(fileOf('1.2.840.10008.1.2', implicitNumber)))['00180050']?.Value).toHaveLength(1)
+  })
+
   it('bounds the number of elements', async () => {
     const item = Buffer.from([0xfe, 0xff, 0, 0xe0, 0, 0, 0, 0])
     const sequence = element(0x0040, 0xa730, 'SQ', Buffer.alloc(8 * 1_000_001, item))
