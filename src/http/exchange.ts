@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { LinkError } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Exchange } from './context.ts'
@@ -51,9 +52,13 @@ function requestId({ headers }: IncomingMessage): string {
 
 type Measured = ReturnType<ReturnType<typeof startMeasure>>
 
+/** How much of a connection earlier requests have accounted for: a header is read before there is a request. */
+const accounted = new WeakMap<Socket, number>()
+
 /** Bytes are counted on the connection, headers included: it counts them anyway. */
 function startMeasure({ method = '', socket }: IncomingMessage, outgoing: ServerResponse) {
-  const start = { at: performance.now(), read: socket.bytesRead, written: socket.bytesWritten }
+  const start = { at: performance.now(), read: accounted.get(socket) ?? 0, written: socket.bytesWritten }
+  outgoing.once('close', () => accounted.set(socket, socket.bytesRead))
   return () => ({
     method,
     status: outgoing.statusCode,

@@ -48,6 +48,8 @@ export async function listen(app: Hono<Env>, options: ServerOptions): Promise<Li
     headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
+    // A request without it is answered as any other that is malformed, which Node would do without a word.
+    requireHostHeader: false,
     connectionsCheckingInterval: Math.min(5000, limits.headersTimeoutMs),
   })
   const listener = createListener(app, options, running)

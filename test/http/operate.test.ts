@@ -54,7 +54,9 @@ describe('metrics', () => {
     expect(text).toContain(`${count}{route="/dicom-web/studies/:study/series",method="GET",status="200"} 1`)
     expect(text).toContain(`${count}{route="/dicom-web/studies/:study/series",method="GET",status="400"} 1`)
     expect(text).toContain(`${count}{route="unmatched",method="GET",status="404"} 1`)
-    expect(text).toMatch(/dicomweb_link_http_bytes_total\{route="unmatched",direction="sent"\} \d+/)
+    for (const direction of ['received', 'sent']) {
+      expect(text).toMatch(new RegExp(`_http_bytes_total\\{route="unmatched",direction="${direction}"\\} [1-9]`))
+    }
     expect(text).toContain('process_resident_memory_bytes')
   })
 
