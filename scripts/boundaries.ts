@@ -25,7 +25,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   config: ['core'],
   compose: [...parts, ...features, 'http', 'demo', 'config'],
   cli: [...parts, ...features, 'config', 'compose'],
-  main: ['core', 'config', 'compose', 'cli'],
+  main: [...parts, ...features, 'http', 'demo', 'config', 'compose', 'cli'],
 }
 
 /** Outside packages that one folder owns: the rest of the product speaks to that folder. */

@@ -11,8 +11,11 @@ import { add, closingLine, none, type Tally, tallyOfCheck, tallyOfVitest, verdic
 const root = join(import.meta.dirname, '..')
 const scratch = mkdtempSync(join(tmpdir(), 'dicomweb-link-test-'))
 
+/** Nothing of a test run is told to anybody. */
+const env = { ...process.env, REDOCLY_TELEMETRY: 'off', REDOCLY_SUPPRESS_UPDATE_NOTICE: 'true' }
+
 const run = (command: string, ...args: string[]): number =>
-  spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] }).status ?? 1
+  spawnSync(command, args, { cwd: root, env, stdio: ['ignore', 'inherit', 'inherit'] }).status ?? 1
 
 const check =
   (command: string, ...args: string[]) =>
