@@ -55,6 +55,21 @@ describe('a query', () => {
     expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedInstances))).toEqual([4])
   })
 
+  it('counts a study split into halves of the same size as the union, asking each cluster once for all such studies', async () => {
+    const clusters = [new MemoryCluster('north'), new MemoryCluster('south')]
+    for (let index = 0; index < 3; index++) {
+      const study = madeUid()
+      for (const cluster of clusters) cluster.add(madeInstance({ study }))
+    }
+    const search = setup(clusters)
+    const { rows } = await search('')
+    expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedInstances))).toEqual([2, 2, 2])
+    expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedSeries))).toEqual([2, 2, 2])
+    await search('')
+    for (const { searches } of clusters)
+      expect(searches.map(({ level }) => level)).toEqual(['study', 'series', 'study'])
+  })
+
   it('names each cluster that is missing from the answer, and fails when all are', async () => {
     const [up, down] = [one('north'), one('south')]
     down.faults.down = 'failed'
