@@ -4,16 +4,20 @@ import type { ClusterError, FailureReason } from '../core/outcome.ts'
 /** Answers that asking again does not change. */
 const final: ReadonlySet<FailureReason> = new Set(['gone', 'unsupported', 'rejected', 'too-large'])
 
+/** So is a 500: the archive is there and gave up on the object, most often one it cannot decode or that has no frames. */
+const isFinal = ({ reason, status }: ClusterError): boolean => final.has(reason) || status === 500
+
 /**
  * What a client is told when no cluster could serve an object (wire contract 3): 404 only when every cluster said
- * no, 503 while any was silent, 410 when the holders say it is gone, 406 when they hold it but cannot represent it.
+ * no, 503 while any was silent, 410 when the holders say it is gone, 406 when they hold it but cannot represent it,
+ * 502 when they gave up on it.
  */
 export function noHolderLeft(what: string, errors: readonly ClusterError[]): LinkError {
   const verdicts = errors.filter(({ reason }) => reason !== 'not-found')
   const cause = verdicts[0] ?? errors[0]
   const told = verdicts.map(({ cluster, reason }) => `${cluster} ${reason}`).join(', ')
   if (verdicts.length === 0) return new LinkError('not-found', `${what} is not held by any cluster`, { cause })
-  if (verdicts.some(({ reason }) => !final.has(reason))) {
+  if (!verdicts.every(isFinal)) {
     return new LinkError('unavailable', `${what} cannot be had at the moment (${told})`, { cause })
   }
   if (verdicts.every(({ reason }) => reason === 'gone'))
@@ -22,6 +26,9 @@ export function noHolderLeft(what: string, errors: readonly ClusterError[]): Lin
     return new LinkError('not-acceptable', `no cluster can give ${what} in a form this request accepts (${told})`, {
       cause,
     })
+  }
+  if (verdicts.some(({ status }) => status === 500)) {
+    return new LinkError('bad-gateway', `${what} is held, but its archive fails to give it so (${told})`, { cause })
   }
   return new LinkError('bad-request', `${what}: the request was refused (${told})`, { cause })
 }
