@@ -1,8 +1,10 @@
 import type { Cluster, RetrieveRequest } from '../clusters/cluster.ts'
+import { LinkError } from '../core/errors.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import { sniffInstance } from '../dicom/part10.ts'
+import type { Uid } from '../dicom/uid.ts'
 import type { Item } from './union.ts'
 
 /** Bytes of an instance within which its UIDs must have been found. */
@@ -21,14 +23,42 @@ export async function* identified(cluster: Cluster, parts: Parts, maxBytes: numb
   }
 }
 
+/**
+ * The one instance asked for: an archive with a confused index may answer with the image of somebody else, or with
+ * more. A part that came is whole, so what becomes of the answer behind it is of no interest.
+ */
+async function* onlyInstance(wanted: Uid, items: AsyncIterable<Item<Part>>): AsyncGenerator<Part> {
+  let found = false
+  try {
+    for await (const { instance, value } of items) {
+      if (found) return
+      found = instance === wanted
+      if (found) yield value
+    }
+  } catch (thrown) {
+    if (!found || !(thrown instanceof ClusterError)) throw thrown
+  }
+}
+
+function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, maxBytes: number): AsyncIterable<Part> {
+  const instance = request.kind === 'instances' ? request.target.instance : undefined
+  return instance === undefined
+    ? heldBack(parts, maxBytes)
+    : onlyInstance(instance, identified(cluster, parts, maxBytes))
+}
+
 async function sniff(cluster: Cluster, part: Part) {
   try {
     return await sniffInstance(part.body, { maxHeaderBytes })
   } catch (thrown) {
-    if (thrown instanceof ClusterError || (thrown instanceof Error && thrown.name === 'AbortError')) throw thrown
+    if (!isNoInstance(thrown)) throw thrown
     throw new ClusterError(cluster.id, 'malformed', 'sent a part that is no DICOM instance', { cause: thrown })
   }
 }
+
+/** What `sniffInstance` says of the bytes, as opposed to what their source throws and to a caller that left. */
+const isNoInstance = (thrown: unknown): boolean =>
+  thrown instanceof LinkError && (thrown.code === 'bad-request' || thrown.code === 'too-large')
 
 /** Asks one cluster after the other until one has delivered the first part whole; `errors` tells why others did not. */
 export async function firstToDeliver(
@@ -38,8 +68,8 @@ export async function firstToDeliver(
 ): Promise<Parts | undefined> {
   for (const cluster of clusters) {
     try {
-      const parts = heldBack(await cluster.retrieve(request, options.signal), options.maxBytes)
-      const primed = await prime(parts)
+      const parts = await cluster.retrieve(request, options.signal)
+      const primed = await prime(partsWanted(cluster, request, parts, options.maxBytes))
       if (primed) return primed
       options.errors.push(emptyAnswer(cluster))
     } catch (thrown) {
@@ -52,7 +82,7 @@ export async function firstToDeliver(
 }
 
 const emptyAnswer = (cluster: Cluster, reason: FailureReason = 'malformed') =>
-  new ClusterError(cluster.id, reason, 'answered with success but sent nothing')
+  new ClusterError(cluster.id, reason, 'answered with success but did not send what was asked for')
 
 /**
  * Waits for the first item, so that what fails before it fails before the status line is sent. `undefined` when there
