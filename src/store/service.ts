@@ -1,4 +1,6 @@
 import type { Cluster, InstanceUpload } from '../clusters/cluster.ts'
+import { LinkError } from '../core/errors.ts'
+import { ClusterError } from '../core/outcome.ts'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
@@ -46,6 +48,8 @@ export function createStoreService(deps: StoreDependencies): StoreService {
   async function storeAtHome(uploads: AsyncIterable<InstanceUpload>, touched: Set<Uid>, signal: AbortSignal) {
     try {
       return await home.store(noting(uploads, touched), signal)
+    } catch (thrown) {
+      throw isSilence(thrown) ? homeIsSilent(thrown) : thrown
     } finally {
       // Also when it failed: home may have kept some of it. What it has not, converging finds out and leaves alone.
       await replicate([...touched])
@@ -63,6 +67,15 @@ export function createStoreService(deps: StoreDependencies): StoreService {
     },
   }
 }
+
+const isSilence = (thrown: unknown): thrown is ClusterError =>
+  thrown instanceof ClusterError && thrown.reason === 'timed-out'
+
+/** To a sender, a home cluster that hangs is one that is down: nothing is acknowledged, and it may send again. */
+const homeIsSilent = (cause: ClusterError) =>
+  new LinkError('unavailable', `${cause.message}; nothing of this request is acknowledged, send it again later`, {
+    cause,
+  })
 
 /** Notes the study of each upload before home sees it. */
 async function* noting(uploads: AsyncIterable<InstanceUpload>, touched: Set<Uid>): AsyncGenerator<InstanceUpload> {
