@@ -45,16 +45,20 @@ export function negotiateJson(accepted: readonly MediaType[]): string {
 export interface InstanceChoice {
   readonly single: boolean
   readonly transferSyntax: string
+  /** The client named no transfer syntax: what cannot be given in the default one may come as it is stored. */
+  readonly orAsStored?: boolean
 }
 
 /**
  * The alternatives for `application/dicom`, best first. A client that takes anything, or any transfer syntax among
- * others, gets instances as they are stored: nothing can go wrong in transcoding them.
+ * others, gets instances as they are stored: nothing can go wrong in transcoding them. One that names no transfer
+ * syntax gets the default one wherever it can be had; files say of themselves in which one they are.
  */
 export function negotiateInstances(accepted: readonly MediaType[], oneInstance: boolean): InstanceChoice[] {
   const choices = accepted.flatMap((range): InstanceChoice[] => {
     const transferSyntax = range.parameters.get('transfer-syntax')
-    const ask = { transferSyntax: transferSyntax ?? defaultTransferSyntax }
+    const ask =
+      transferSyntax === undefined ? { transferSyntax: defaultTransferSyntax, orAsStored: true } : { transferSyntax }
     switch (range.type) {
       case '*/*':
       case 'multipart/*':
@@ -77,7 +81,7 @@ const offeredInstances = (oneInstance: boolean) =>
   `multipart/related; type="application/dicom"${oneInstance ? ' and application/dicom' : ''}`
 
 /** How to give frames or bulk data. */
-export interface PixelChoice extends InstanceChoice {
+export interface PixelChoice extends Omit<InstanceChoice, 'orAsStored'> {
   readonly mediaType: string
 }
 
@@ -145,13 +149,13 @@ function takes(range: string, type: string): boolean {
   return range === '*/*' || range === type || (range.endsWith('/*') && type.startsWith(range.slice(0, -1)))
 }
 
-function checkTransferSyntax<Choice extends InstanceChoice>(choice: Choice): Choice {
+function checkTransferSyntax<Choice extends Pick<InstanceChoice, 'transferSyntax'>>(choice: Choice): Choice {
   if (/^(\*|[\d.]{1,64})$/.test(choice.transferSyntax)) return choice
   const shown = JSON.stringify(choice.transferSyntax.slice(0, 80))
   throw badRequest(`transfer-syntax: ${shown} is no transfer syntax; expected a UID or "*"`)
 }
 
-function distinct<Choice extends InstanceChoice>(choices: readonly Choice[]): Choice[] {
+function distinct<Choice extends Pick<InstanceChoice, 'transferSyntax'>>(choices: readonly Choice[]): Choice[] {
   return [...new Map(choices.map((choice) => [JSON.stringify(choice), choice])).values()].slice(0, maxAlternatives)
 }
 

@@ -40,8 +40,8 @@ export function retrieveRoutes(deps: RetrieveRoutesDependencies): Route[] {
 async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = targetIn(c)
   const choices = negotiateInstances(acceptedTypes(c), target.instance !== undefined)
-  const { choice, answer } = await firstAcceptable(choices, ({ transferSyntax }) =>
-    retrieve.instances({ target, transferSyntax }, c.env.exchange.signal),
+  const { choice, answer } = await firstAcceptable(choices, ({ single: _, ...wanted }) =>
+    retrieve.instances({ target, ...wanted }, c.env.exchange.signal),
   )
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/dicom' })
 }

@@ -66,11 +66,11 @@ async function sendInstance(
   { config, retrieve }: RenderedRoutesDependencies,
 ): Promise<Response> {
   const given = query.get('transferSyntax')
-  const transferSyntax = given === undefined || given === '*' ? given : parseUid(given, 'transferSyntax')
-  const answer = await retrieve.instances(
-    { target, transferSyntax: transferSyntax ?? defaultTransferSyntax },
-    c.env.exchange.signal,
-  )
+  const wanted =
+    given === undefined
+      ? { transferSyntax: defaultTransferSyntax, orAsStored: true }
+      : { transferSyntax: given === '*' ? given : parseUid(given, 'transferSyntax') }
+  const answer = await retrieve.instances({ target, ...wanted }, c.env.exchange.signal)
   return sendParts(c, { site: config.site, answer, single: true, defaultType: 'application/dicom' })
 }
 

@@ -33,9 +33,14 @@ export interface RetrieveAnswer<Body> {
   readonly body: Body
 }
 
+export interface InstancesRequest extends Omit<ObjectRequest, 'kind'> {
+  /** Whether what a cluster cannot give in this transfer syntax may come as it is stored. */
+  readonly orAsStored?: boolean
+}
+
 export interface RetrieveService {
   /** Study, series or instance as `application/dicom`, each SOP Instance UID of the union once. */
-  instances(request: Omit<ObjectRequest, 'kind'>, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
+  instances(request: InstancesRequest, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
   frames(request: Omit<FramesRequest, 'kind'>, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
   /** `base`: absolute address of the DICOMweb root as the client sees it, without a trailing slash. */
   metadata(target: Target, base: string, signal: AbortSignal): Promise<RetrieveAnswer<AsyncIterable<Dataset>>>
@@ -91,6 +96,15 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     return { status: 200, warnings: [], body } as const
   }
 
+  async function oneInstance({ target, transferSyntax, orAsStored }: InstancesRequest, signal: AbortSignal) {
+    try {
+      return await oneObject(target, { kind: 'instances', target, transferSyntax }, signal)
+    } catch (thrown) {
+      if (!orAsStored || !(thrown instanceof LinkError) || thrown.code !== 'not-acceptable') throw thrown
+      return oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, signal)
+    }
+  }
+
   async function fromTheRest(
     asked: readonly Cluster[],
     target: Target,
@@ -120,7 +134,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   return {
     instances(request, signal) {
       const { target } = request
-      if (target.instance) return oneObject(target, { kind: 'instances', ...request }, signal)
+      if (target.instance) return oneInstance(request, signal)
       const fetch: Fetch<Part> = (cluster, part) =>
         fetchInstances(cluster, { ...request, target: part }, maxBytes, signal)
       return wholeUnion(target, fetch, signal)
@@ -155,11 +169,16 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
 
 async function* fetchInstances(
   cluster: Cluster,
-  request: Omit<ObjectRequest, 'kind'>,
+  { target, transferSyntax, orAsStored }: InstancesRequest,
   maxBytes: number,
   signal: AbortSignal,
 ): AsyncGenerator<Item<Part>> {
-  const parts = await cluster.retrieve({ kind: 'instances', ...request }, signal)
+  const ask = (as: string) => cluster.retrieve({ kind: 'instances', target, transferSyntax: as }, signal)
+  const parts = await ask(transferSyntax).catch((thrown: unknown) => {
+    // One image the archive cannot decode spoils its answer for a whole study.
+    if (orAsStored && thrown instanceof ClusterError && thrown.reason === 'unsupported') return ask('*')
+    throw thrown
+  })
   yield* identified(cluster, parts, maxBytes)
 }
 

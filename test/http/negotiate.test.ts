@@ -33,7 +33,14 @@ describe('instances', () => {
       explicitLittleEndian,
     ],
   ])('%s (one: %s) are given single: %s, as %s', (accept, one, single, transferSyntax) => {
-    expect(negotiateInstances(parseAccept(accept), one)[0]).toEqual({ single, transferSyntax })
+    expect(negotiateInstances(parseAccept(accept), one)[0]).toMatchObject({ single, transferSyntax })
+  })
+
+  it('may come as stored where the default cannot be had, unless the client names a transfer syntax', () => {
+    const orAsStored = (accept: string) => negotiateInstances(parseAccept(accept), true)[0]?.orAsStored
+    expect(orAsStored('application/dicom')).toBe(true)
+    expect(orAsStored('multipart/related; type="application/dicom"')).toBe(true)
+    expect(orAsStored(`application/dicom; transfer-syntax=${explicitLittleEndian}`)).toBeUndefined()
   })
 
   it('are asked for as stored first when the client takes any transfer syntax among others', () => {

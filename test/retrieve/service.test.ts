@@ -128,6 +128,23 @@ describe('one instance', () => {
     }
   })
 
+  it('comes as stored from an archive that cannot transcode it, when the client named no transfer syntax', async () => {
+    const north = cluster('north', [made])
+    const retrieve = north.retrieve.bind(north)
+    north.retrieve = async (request) => {
+      if ('transferSyntax' in request && request.transferSyntax === '*') return retrieve(request)
+      throw new ClusterError('north', 'unsupported', 'cannot')
+    }
+    const asked = { transferSyntax: '1.2.840.10008.1.2.1' }
+    for (const wanted of [target, { study }]) {
+      const answer = await service([north]).instances({ ...asked, target: wanted, orAsStored: true }, signal)
+      expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
+    }
+    await expect(service([north]).instances({ ...asked, target }, signal)).rejects.toMatchObject({
+      code: 'not-acceptable',
+    })
+  })
+
   it('that no holder can represent is not acceptable', async () => {
     const north = cluster('north', [made])
     north.retrieve = async () => {
