@@ -14,8 +14,8 @@ import { toError } from './core/errors.ts'
 import type { Log } from './core/telemetry.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import * as jobs from './db/converge-jobs.ts'
-import { holdersOf, rememberHolders } from './db/study-location.ts'
-import { startViewer, viewerCacheFolder } from './demo/ohif.ts'
+import { forgetHolder, holdersOf, rememberHolders } from './db/study-location.ts'
+import { startViewer, type ViewerProgress, viewerCacheFolder } from './demo/ohif.ts'
 import { seedDemo } from './demo/seed.ts'
 import type { Uid } from './dicom/uid.ts'
 import { createApp } from './http/app.ts'
@@ -169,6 +169,7 @@ function serveHttp(config: Config, parts: HttpParts) {
     spoolDir: join(config.dataDir, 'spool'),
     replicate: async (studies) => {
       await replication.request(studies)
+      index.rememberAll(studies.map((study) => ({ study, cluster: clusters.home.id })))
       for (const study of studies) retrieve.forget(study)
     },
   })
@@ -191,15 +192,17 @@ function serveHttp(config: Config, parts: HttpParts) {
 
 /** Where studies were seen, in the database. What cannot be written is only a hint lost: it is logged, not thrown. */
 function locationIndex(db: Database, log: Log) {
+  const notUpdated = (thrown: unknown) => log.warn({ error: toError(thrown).message }, 'index-not-updated')
   const rememberAll = (holdings: readonly { study: Uid; cluster: string; instances?: number }[]): void => {
-    rememberHolders(db, holdings).catch((thrown: unknown) =>
-      log.warn({ error: toError(thrown).message }, 'index not updated'),
-    )
+    rememberHolders(db, holdings).catch(notUpdated)
   }
   return {
     rememberAll,
     remember: (study: Uid, holders: readonly { cluster: string; instances?: number }[]) =>
       rememberAll(holders.map((holder) => ({ study, ...holder }))),
+    forget: (study: Uid, cluster: string): void => {
+      forgetHolder(db, study, cluster).catch(notUpdated)
+    },
     holdersOf: async (study: Uid) => (await holdersOf(db, study)).map(({ cluster }) => cluster),
   }
 }
@@ -217,11 +220,8 @@ async function queueStates(db: Database) {
 function pagesOf(config: Config, say: (line: string) => void) {
   if (!config.viewer) return { app: viewer(() => ({ status: 'off' })), stop: async () => undefined }
   const cancel = new AbortController()
-  const fetched = startViewer(viewerCacheFolder(config.dataDir), {
-    signal: cancel.signal,
-    onProgress: ({ receivedBytes, totalBytes }) =>
-      say(`fetching the OHIF viewer: ${Math.floor((receivedBytes / totalBytes) * 100)} %`),
-  })
+  const onProgress = sayTenths(say)
+  const fetched = startViewer(viewerCacheFolder(config.dataDir), { signal: cancel.signal, onProgress })
   void fetched.done.then((result) => {
     if (result.status === 'unavailable' && !cancel.signal.aborted) say(`no viewer at /: ${result.reason}`)
   })
@@ -230,4 +230,13 @@ function pagesOf(config: Config, say: (line: string) => void) {
     await fetched.done
   }
   return { app: viewer(fetched.state), stop }
+}
+
+function sayTenths(say: (line: string) => void) {
+  let said = 0
+  return ({ receivedBytes, totalBytes }: ViewerProgress): void => {
+    const tenth = Math.floor((receivedBytes / totalBytes) * 10)
+    if (tenth > said) say(`fetching the OHIF viewer: ${tenth * 10} %`)
+    said = Math.max(said, tenth)
+  }
 }

@@ -29,7 +29,7 @@ export function demoConfig(dataDir: string): Config {
     { id: 'north', role: 'home', embedded: {}, priority: 10 },
     { id: 'south', role: 'linked', embedded: {} },
   ]
-  return deepFreeze(configSchema.parse({ site: 'demo', dataDir: resolve(dataDir), clusters }))
+  return deepFreeze(configSchema.parse({ site: 'demo', dataDir: resolve(dataDir), log: { level: 'warn' }, clusters }))
 }
 
 async function read(path: string): Promise<string> {

@@ -16,17 +16,13 @@ export interface ConvergeOptions {
   readonly sources: readonly Cluster[]
   /** False: only a target that holds something of the study already gets the rest (`updates: holders`). */
   readonly startsStudies: boolean
-  /** Told how many instances the target acknowledged since the last time. */
-  readonly onProgress: (sent: number) => void
 }
-
-/** Instances sent in one STOW-RS request: small enough that a failure costs little, large enough to be fast. */
-const batchSize = 100
 
 /**
  * Makes one cluster hold everything of one study that the sources hold: compares inventories and sends what is
  * missing, streamed from the best location, in the transfer syntax it is stored in. Running it again changes nothing.
- * Throws `ClusterError` when it could not be brought to its end; what was sent until then counts next time.
+ * A source that does not answer does not keep the others from being read. Throws `ClusterError` when it could not be
+ * brought to its end, by that source too; what was sent until then counts next time.
  */
 export async function converge(
   study: Uid,
@@ -34,40 +30,46 @@ export async function converge(
   options: ConvergeOptions,
   signal: AbortSignal,
 ): Promise<ConvergeResult> {
-  const [held, ...holdings] = await Promise.all(
-    [target, ...options.sources].map((cluster) => takeInventory(cluster, { study }, signal)),
-  )
-  if (!held || (held.size === 0 && !options.startsStudies)) return { sent: 0, refused: [] }
+  const held = await takeInventory(target, { study }, signal)
+  if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [] }
+  const { holdings, failure } = await inventoriesOf(options.sources, study, signal)
   const missing = difference(holdings, held)
-  const refused: { instance: Uid; reason: number }[] = []
-  let sent = 0
-  for (let start = 0; start < missing.length; start += batchSize) {
-    const batch = missing.slice(start, start + batchSize)
-    const results = await target.store(uploads(study, batch, holdings, options.sources, signal), signal)
-    const stored = results.filter(({ outcome }) => outcome.status === 'stored').length
-    sent += stored
-    options.onProgress(stored)
-    refused.push(...permanentRefusals(target, results))
-  }
-  return { sent, refused }
+  const results = missing.length > 0 ? await target.store(uploads(study, missing, holdings, signal), signal) : []
+  const refused = permanentRefusals(target, results)
+  if (failure) throw failure
+  return { sent: results.length - refused.length, refused }
+}
+
+interface Holding {
+  readonly cluster: Cluster
+  readonly inventory: Inventory
+}
+
+async function inventoriesOf(sources: readonly Cluster[], study: Uid, signal: AbortSignal) {
+  const taken = await Promise.allSettled(sources.map((cluster) => takeInventory(cluster, { study }, signal)))
+  const holdings = sources.flatMap((cluster, index): Holding[] => {
+    const outcome = taken[index]
+    return outcome?.status === 'fulfilled' ? [{ cluster, inventory: outcome.value }] : []
+  })
+  const failure: unknown = taken.find((outcome) => outcome.status === 'rejected')?.reason
+  return { holdings, failure }
 }
 
 type Missing = readonly [instance: Uid, series: Uid]
 
-function difference(holdings: readonly Inventory[], held: Inventory): Missing[] {
-  const union = new Map(holdings.flatMap((inventory) => [...inventory]))
+function difference(holdings: readonly Holding[], held: Inventory): Missing[] {
+  const union = new Map(holdings.flatMap(({ inventory }) => [...inventory]))
   return [...union].filter(([instance]) => !held.has(instance))
 }
 
 async function* uploads(
   study: Uid,
-  batch: readonly Missing[],
-  holdings: readonly Inventory[],
-  sources: readonly Cluster[],
+  missing: readonly Missing[],
+  holdings: readonly Holding[],
   signal: AbortSignal,
 ): AsyncGenerator<InstanceUpload> {
-  for (const [instance, series] of batch) {
-    const holders = sources.filter((_, index) => holdings[index]?.has(instance))
+  for (const [instance, series] of missing) {
+    const holders = holdings.filter(({ inventory }) => inventory.has(instance)).map(({ cluster }) => cluster)
     yield* fetchFromAny(holders, { study, series, instance }, signal)
   }
 }

@@ -153,8 +153,7 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     if (!target) return
     const sources = await deps.sourcesFor(study, cluster)
     const startsStudies = target.updates === 'all'
-    const onProgress = (sent: number) => log.debug({ study, cluster, sent }, 'replication progress')
-    const { sent, refused } = await converge(study, target.cluster, { sources, startsStudies, onProgress }, signal)
+    const { sent, refused } = await converge(study, target.cluster, { sources, startsStudies }, signal)
     deps.telemetry.convergeRun(cluster, 'ok', sent)
     log.info({ study, cluster, sent, refused: refused.length }, 'study replicated')
     if (refused.length > 0) log.warn({ study, cluster, refused: refused.slice(0, 20) }, 'instances refused for good')

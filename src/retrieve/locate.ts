@@ -29,6 +29,8 @@ export interface LocationIndex {
   /** Ids of the clusters that were seen to hold something of the study. */
   holdersOf(study: Uid): Promise<readonly string[]>
   remember(study: Uid, holders: readonly { cluster: string; instances?: number }[]): void
+  /** The cluster was asked and holds nothing of the study. */
+  forget(study: Uid, cluster: string): void
 }
 
 /** Finds the holders of studies; remembers what it found for a moment in memory and for long in the index. */
@@ -68,7 +70,17 @@ export class Locator {
     return this.#clusters.flatMap((cluster) => (known.has(cluster.id) ? [{ cluster, series: new Map() }] : []))
   }
 
-  /** To be called when something of the study was stored or was not where it should be. */
+  /** As {@link locate}, for who found `asked` to be the wrong ones: those that hold nothing are forgotten. */
+  async relocate(study: Uid, asked: readonly Cluster[], signal: AbortSignal): Promise<StudyLocation> {
+    this.forget(study)
+    const location = await this.locate(study, signal)
+    const { holders, silent } = location
+    const believed = new Set([...holders.map(({ cluster }) => cluster.id), ...silent.map(({ cluster }) => cluster)])
+    for (const { id } of asked) if (!believed.has(id)) this.#index.forget(study, id)
+    return location
+  }
+
+  /** To be called when something of the study was stored. */
   forget(study: Uid): void {
     this.#recent.delete(study)
   }

@@ -6,6 +6,7 @@ import type {
   RetrieveRequest,
   Target,
 } from '../clusters/cluster.ts'
+import { Budget } from '../clusters/fan-out.ts'
 import type { ClusterStatus } from '../clusters/registry.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
@@ -68,10 +69,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
 
   const ranked = (holders: readonly Holder[], series: Target['series']) => {
     const statuses = new Map(deps.status().map((status) => [status.id, status]))
-    return rankHolders(
-      holders.map((holder) => ({ holder, status: statuses.get(holder.cluster.id) })),
-      series,
-    )
+    const standings = holders.map((holder) => ({ holder, status: statuses.get(holder.cluster.id) }))
+    return rankHolders(standings, series).map(({ cluster }) => cluster)
   }
 
   /** The union of all copies below a target, in one representation. */
@@ -79,7 +78,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     const { holders, silent } = await locator.locate(target.study, signal)
     const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
     if (holding.length === 0) throw noHolderLeft(describe(target), silent)
-    const union = await planUnion(target, ranked(holding, target.series), signal)
+    using budget = new Budget(deps.clock, signal)
+    const union = await planUnion(target, ranked(holding, target.series), budget)
     const doubts = [...silent, ...union.silent]
     const body = await prime(relayUnion(target, union, fetch))
     if (!body) throw noHolderLeft(describe(target), doubts)
@@ -89,7 +89,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   /** One object from one cluster: from where it is likely to be, else from wherever it is. */
   async function oneObject(target: Target, request: RetrieveRequest, signal: AbortSignal) {
     const errors: ClusterError[] = []
-    const likely = ranked(await locator.likely(target), target.series).map(({ cluster }) => cluster)
+    const likely = ranked(await locator.likely(target), target.series)
     const body =
       (await firstToDeliver(likely, request, { maxBytes, signal, errors })) ??
       (await fromTheRest(likely, target, request, errors, signal))
@@ -112,9 +112,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     errors: ClusterError[],
     signal: AbortSignal,
   ): Promise<Parts> {
-    locator.forget(target.study)
-    const { holders, silent } = await locator.locate(target.study, signal)
-    const rest = ranked(holders, target.series).flatMap(({ cluster }) => (asked.includes(cluster) ? [] : cluster))
+    const { holders, silent } = await locator.relocate(target.study, asked, signal)
+    const rest = ranked(holders, target.series).filter((cluster) => !asked.includes(cluster))
     const body = await firstToDeliver(rest, request, { maxBytes, signal, errors })
     if (!body) throw noHolderLeft(describe(target), [...errors, ...silent])
     return body
@@ -124,8 +123,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   async function representative(target: Target, signal: AbortSignal): Promise<Target> {
     if (target.instance) return target
     const { holders, silent } = await locator.locate(target.study, signal)
-    const { sources } = await planUnion(target, ranked(holders, target.series).slice(0, 1), signal)
-    const instances = sources.flatMap(({ inventory }) => [...inventory])
+    using budget = new Budget(deps.clock, signal)
+    const { sources } = await planUnion(target, ranked(holders, target.series).slice(0, 1), budget)
+    const instances = sources.flatMap(({ inventory }) => [...(inventory ?? [])])
     const middle = instances[Math.floor(instances.length / 2)]
     if (!middle) throw noHolderLeft(describe(target), silent)
     return { study: target.study, series: middle[1], instance: middle[0] }

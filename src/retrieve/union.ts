@@ -1,33 +1,33 @@
 import type { Cluster, Target } from '../clusters/cluster.ts'
+import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import { type Inventory, takeInventory } from '../clusters/inventory.ts'
 import { LinkError } from '../core/errors.ts'
 import { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
-import type { Holder } from './locate.ts'
 
 /** The instances below a target that several clusters hold between them, and who holds which. */
 export interface Union {
-  readonly sources: readonly { readonly cluster: Cluster; readonly inventory: Inventory }[]
-  /** Clusters whose inventory was not to be had: they may hold more. */
+  readonly sources: readonly Source[]
+  /** Clusters whose inventory was not to be had: it cannot be told whether what they give is all they hold. */
   readonly silent: readonly ClusterError[]
 }
 
+interface Source {
+  readonly cluster: Cluster
+  /** Absent when it was not to be had; the cluster is asked for everything, after the others. */
+  readonly inventory?: Inventory
+}
+
 /** Takes the inventory of each holder; throws only when the caller left. */
-export async function planUnion(target: Target, holders: readonly Holder[], signal: AbortSignal): Promise<Union> {
-  const taken = await Promise.all(
-    holders.map(async ({ cluster }) => {
-      try {
-        return { cluster, inventory: await takeInventory(cluster, target, signal) }
-      } catch (thrown) {
-        signal.throwIfAborted()
-        if (thrown instanceof ClusterError) return thrown
-        throw thrown
-      }
-    }),
-  )
+export async function planUnion(target: Target, holders: readonly Cluster[], budget: Budget): Promise<Union> {
+  const outcomes = await fanOut(holders, budget, (cluster, signal) => takeInventory(cluster, target, signal))
+  const sources = holders.map((cluster, index): Source => {
+    const outcome = outcomes[index]
+    return outcome?.status === 'ok' ? { cluster, inventory: outcome.value } : { cluster }
+  })
   return {
-    sources: taken.flatMap((it) => (it instanceof ClusterError ? [] : it)),
-    silent: taken.flatMap((it) => (it instanceof ClusterError ? it : [])),
+    sources: sources.toSorted((a, b) => Number(!a.inventory) - Number(!b.inventory)),
+    silent: outcomes.flatMap((outcome) => (outcome.status === 'failed' ? outcome.error : [])),
   }
 }
 
@@ -46,43 +46,68 @@ export type Fetch<T> = (cluster: Cluster, target: Target) => AsyncIterable<Item<
  * one bad instance can spoil an archive's whole answer. Throws when something is left that nobody gave.
  */
 export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<T>): AsyncGenerator<T> {
-  const missing = new Map(union.sources.flatMap(({ inventory }) => [...inventory]))
-  const failures: ClusterError[] = []
-  const failed = new Set<Cluster>()
+  const progress = new Progress(union)
+  const failures = new Map<Cluster, ClusterError>()
 
-  for (const attempt of attempts(union, failed)) {
-    for (const part of attempt.targets(missing, target)) {
+  for (const { cluster, pieces, whole } of attempts(target, union, progress, failures)) {
+    for (const piece of pieces) {
       try {
-        yield* takeMissing(fetch(attempt.cluster, part), missing)
+        yield* progress.take(fetch(cluster, piece))
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown
-        failures.push(thrown)
-        failed.add(attempt.cluster)
-        if (attempt.whole) break
+        failures.set(cluster, thrown)
+        if (whole) break
       }
     }
-    if (missing.size === 0) return
   }
-  throw new LinkError('bad-gateway', `${missing.size} instances of study ${target.study} cannot be had`, {
-    cause: failures.at(-1),
+  // What only an uncounted source may have had is known to be doubtful: the answer is a 206 already.
+  const counted = union.sources.some(({ inventory }) => inventory)
+  if (progress.missing.size === 0 && (counted || failures.size === 0)) return
+  throw new LinkError('bad-gateway', `not all instances of study ${target.study} can be had`, {
+    cause: [...failures.values()].at(-1),
   })
+}
+
+/** What was given and what is known to be missing. */
+class Progress {
+  readonly missing: Map<Uid, Uid>
+  readonly #given = new Set<Uid>()
+
+  constructor({ sources }: Union) {
+    this.missing = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
+  }
+
+  /** Passes on what was not given before. */
+  async *take<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
+    for await (const { instance, value } of items) {
+      if (this.#given.has(instance)) continue
+      this.#given.add(instance)
+      this.missing.delete(instance)
+      yield value
+    }
+  }
 }
 
 interface Attempt {
   readonly cluster: Cluster
+  readonly pieces: Iterable<Target>
+  /** Whether a failure of one piece makes the others hopeless. */
   readonly whole: boolean
-  targets(missing: ReadonlyMap<Uid, Uid>, target: Target): Iterable<Target>
 }
 
-/** Lazy, so that the second round knows who failed in the first. */
-function* attempts({ sources }: Union, failed: ReadonlySet<Cluster>): Generator<Attempt> {
+/** Lazy, so that each attempt is made of what the ones before left, and the second round of who failed in the first. */
+function* attempts(
+  target: Target,
+  { sources }: Union,
+  { missing }: Progress,
+  failures: ReadonlyMap<Cluster, ClusterError>,
+): Generator<Attempt> {
   for (const { cluster, inventory } of sources) {
-    yield { cluster, whole: true, targets: (missing, target) => largePieces(inventory, missing, target) }
+    yield { cluster, whole: true, pieces: inventory ? largePieces(inventory, missing, target) : [target] }
   }
   for (const { cluster, inventory } of sources) {
-    if (failed.has(cluster)) {
-      yield { cluster, whole: false, targets: (missing, target) => singleInstances(inventory, missing, target) }
-    }
+    if (!inventory || !failures.has(cluster)) continue
+    yield { cluster, whole: false, pieces: singleInstances(inventory, missing, target) }
   }
 }
 
@@ -107,9 +132,3 @@ function* singleInstances(inventory: Inventory, missing: ReadonlyMap<Uid, Uid>, 
 }
 
 /** An archive that goes on with what nobody misses is not listened to for longer than need be. */
-async function* takeMissing<T>(items: AsyncIterable<Item<T>>, missing: Map<Uid, Uid>): AsyncGenerator<T> {
-  for await (const { instance, value } of items) {
-    if (missing.delete(instance)) yield value
-    else if (missing.size === 0) return
-  }
-}

@@ -10,7 +10,6 @@ const study = madeUid() as Uid
 const options = (sources: MemoryCluster[], more: Partial<ConvergeOptions> = {}): ConvergeOptions => ({
   sources,
   startsStudies: true,
-  onProgress: () => undefined,
   ...more,
 })
 
@@ -55,9 +54,13 @@ describe('converging a study on a cluster', () => {
     await expect(converge(study, target, options([home]), signal)).rejects.toThrow(/did not store 1 of 1.*A700H/)
   })
 
-  it('fails, to be tried again, when a source cannot be asked what it holds', async () => {
-    const [home, target] = [cluster('home', instances(1)), cluster('target', [])]
-    home.faults.down = 'unreachable'
-    await expect(converge(study, target, options([home]), signal)).rejects.toMatchObject({ reason: 'unreachable' })
+  it('sends what the other sources have when one does not answer, and fails to be tried again', async () => {
+    const made = instances(4)
+    const [home, down, target] = [cluster('home', made.slice(1)), cluster('down', made), cluster('target', [])]
+    down.faults.down = 'unreachable'
+    await expect(converge(study, target, options([home, down]), signal)).rejects.toMatchObject({
+      reason: 'unreachable',
+    })
+    expect(target.held.size).toBe(3)
   })
 })

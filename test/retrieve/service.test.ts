@@ -25,7 +25,13 @@ function service(clusters: readonly MemoryCluster[], known: Record<string, strin
   return createRetrieveService({
     clusters,
     status: () => [],
-    index: { holdersOf: async (uid) => known[uid] ?? [], remember: () => undefined },
+    index: {
+      holdersOf: async (uid) => known[uid] ?? [],
+      remember: () => undefined,
+      forget: (uid, id) => {
+        known[uid] = known[uid]?.filter((it) => it !== id) ?? []
+      },
+    },
     clock,
     maxBufferedPartBytes: 1024 * 1024,
   })
@@ -72,6 +78,22 @@ describe('a study', () => {
     await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
   })
 
+  it('comes whole, as a 206, from a cluster that cannot list what it holds', async () => {
+    const made = instances(4)
+    const [uncounted, other] = [cluster('north', made), cluster('south', made.slice(1, 3))]
+    uncounted.faults.uncounted = true
+    const answer = await service([uncounted, other]).instances(whole, signal)
+    expect(answer.status).toBe(206)
+    expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
+  })
+
+  it('from a cluster that cannot list what it holds, and breaks off, ends as an error', async () => {
+    const uncounted = cluster('north', instances(4))
+    uncounted.faults = { uncounted: true, diesAfter: 2 }
+    const answer = await service([uncounted]).instances(whole, signal)
+    await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
+  })
+
   it('is answered with 206 and the reason when a cluster that may hold more is silent', async () => {
     const silent = cluster('south', [])
     silent.faults.down = 'unreachable'
@@ -107,13 +129,12 @@ describe('one instance', () => {
     expect([north.searches, north.retrieves, south.searches]).toEqual([[], [], []])
   })
 
-  it('is found elsewhere when the index is wrong', async () => {
+  it('is found elsewhere when the index is wrong, which is then corrected', async () => {
     const [north, south] = [cluster('north', []), cluster('south', [made])]
-    const answer = await service([north, south], { [study]: ['north'] }).instances(
-      { target, transferSyntax: '*' },
-      signal,
-    )
+    const known = { [study]: ['north'] }
+    const answer = await service([north, south], known).instances({ target, transferSyntax: '*' }, signal)
     expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
+    expect(known[study]).toEqual([])
   })
 
   it('comes from the next holder when the first fails before or within it', async () => {

@@ -25,6 +25,8 @@ export interface Held {
 export interface Faults {
   /** Every call fails with this reason. */
   down?: FailureReason
+  /** Searches for instances fail, everything else works. */
+  uncounted?: boolean
   /** Calls never settle, whatever the signal does. */
   hung?: boolean
   /** An answer of several parts ends after this many, in the middle of the next. */
@@ -72,6 +74,7 @@ export class MemoryCluster implements Cluster {
   async search(request: SearchRequest, _signal?: AbortSignal): Promise<SearchAnswer> {
     this.searches.push(request)
     await this.#mayFail()
+    if (this.faults.uncounted && request.level === 'instance') throw this.#error('timed-out')
     const levels = { study: tag.StudyInstanceUID, series: tag.SeriesInstanceUID, instance: tag.SOPInstanceUID }
     const rows = [...this.held.values()].map(({ row }) => row).filter((row) => isBelow(row, request))
     const groups = Map.groupBy(rows, (row) => firstString(row, levels[request.level]))
