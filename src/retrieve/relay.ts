@@ -15,10 +15,19 @@ export async function* heldBack(parts: Parts, maxBytes: number): AsyncGenerator<
   for await (const part of parts) yield await holdBack(part, maxBytes)
 }
 
-/** Instances of an answer with the UID each one carries. A part that is no DICOM file is the cluster's fault. */
-export async function* identified(cluster: Cluster, parts: Parts, maxBytes: number): AsyncGenerator<Item<Part>> {
+/**
+ * Instances of a study with the UID each one carries. What a confused archive sends of another study is passed over; a
+ * part that is no DICOM file is its fault.
+ */
+export async function* identified(
+  from: Cluster,
+  study: Uid,
+  parts: Parts,
+  maxBytes: number,
+): AsyncGenerator<Item<Part>> {
   for await (const part of parts) {
-    const { header, body } = await sniff(cluster, part)
+    const { header, body } = await sniff(from, part)
+    if (header.studyInstanceUID !== study) continue
     yield { instance: header.sopInstanceUID, value: await holdBack({ ...part, body }, maxBytes) }
   }
 }
@@ -41,10 +50,9 @@ async function* onlyInstance(wanted: Uid, items: AsyncIterable<Item<Part>>): Asy
 }
 
 function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, maxBytes: number): AsyncIterable<Part> {
-  const instance = request.kind === 'instances' ? request.target.instance : undefined
-  return instance === undefined
-    ? heldBack(parts, maxBytes)
-    : onlyInstance(instance, identified(cluster, parts, maxBytes))
+  if (request.kind !== 'instances' || request.target.instance === undefined) return heldBack(parts, maxBytes)
+  const { study, instance } = request.target
+  return onlyInstance(instance, identified(cluster, study, parts, maxBytes))
 }
 
 async function sniff(cluster: Cluster, part: Part) {

@@ -179,7 +179,7 @@ async function* fetchInstances(
     if (orAsStored && thrown instanceof ClusterError && thrown.reason === 'unsupported') return ask('*')
     throw thrown
   })
-  yield* identified(cluster, parts, maxBytes)
+  yield* identified(cluster, target.study, parts, maxBytes)
 }
 
 async function* fetchMetadata(
@@ -191,6 +191,7 @@ async function* fetchMetadata(
   for await (const dataset of cluster.metadata(target, signal)) {
     const instance = firstString(dataset, tag.SOPInstanceUID)
     if (!isUid(instance)) throw new ClusterError(cluster.id, 'malformed', 'sent metadata without a SOP Instance UID')
+    if (firstString(dataset, tag.StudyInstanceUID) !== target.study) continue
     yield { instance, value: pointToProxy(dataset, cluster.id, base) }
   }
 }

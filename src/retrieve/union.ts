@@ -49,10 +49,11 @@ export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<
   const progress = new Progress(union)
   const failures = new Map<Cluster, ClusterError>()
 
-  for (const { cluster, pieces, whole } of attempts(target, union, progress, failures)) {
+  for (const { cluster, counted, pieces, whole } of attempts(target, union, progress, failures)) {
     for (const piece of pieces) {
       try {
-        yield* progress.take(fetch(cluster, piece))
+        const items = fetch(cluster, piece)
+        yield* counted ? progress.takeMissing(items) : progress.takeNew(items)
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown
         failures.set(cluster, thrown)
@@ -77,12 +78,21 @@ class Progress {
     this.missing = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
   }
 
-  /** Passes on what was not given before. */
-  async *take<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
+  /** Passes on what is missing, and nothing else: an archive that goes on with what nobody misses is not waited for. */
+  async *takeMissing<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
+    for await (const { instance, value } of items) {
+      if (this.missing.delete(instance)) {
+        this.#given.add(instance)
+        yield value
+      } else if (this.missing.size === 0) return
+    }
+  }
+
+  /** Passes on what was not given before, to the end: nobody knows what to expect. */
+  async *takeNew<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
     for await (const { instance, value } of items) {
       if (this.#given.has(instance)) continue
       this.#given.add(instance)
-      this.missing.delete(instance)
       yield value
     }
   }
@@ -90,6 +100,8 @@ class Progress {
 
 interface Attempt {
   readonly cluster: Cluster
+  /** Whether its inventory is known. */
+  readonly counted: boolean
   readonly pieces: Iterable<Target>
   /** Whether a failure of one piece makes the others hopeless. */
   readonly whole: boolean
@@ -103,11 +115,12 @@ function* attempts(
   failures: ReadonlyMap<Cluster, ClusterError>,
 ): Generator<Attempt> {
   for (const { cluster, inventory } of sources) {
-    yield { cluster, whole: true, pieces: inventory ? largePieces(inventory, missing, target) : [target] }
+    const pieces = inventory ? largePieces(inventory, missing, target) : [target]
+    yield { cluster, counted: inventory !== undefined, whole: true, pieces }
   }
   for (const { cluster, inventory } of sources) {
     if (!inventory || !failures.has(cluster)) continue
-    yield { cluster, whole: false, pieces: singleInstances(inventory, missing, target) }
+    yield { cluster, counted: true, whole: false, pieces: singleInstances(inventory, missing, target) }
   }
 }
 

@@ -95,7 +95,7 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
 
 function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>) {
   const { maxBufferedPartBytes, maxJsonBytes, maxResults, maxRowsPerCluster } = config.limits
-  const index = { holdersOf: async () => [], remember: () => undefined }
+  const index = { holdersOf: async () => [], remember: () => undefined, forget: () => undefined }
   const replicated: string[] = []
   return {
     replicated,
