@@ -1,5 +1,5 @@
 import type { Limits } from '../config/schema.ts'
-import { ClusterError, type FailureReason } from '../core/outcome.ts'
+import { ClusterError } from '../core/outcome.ts'
 import type { Parts } from '../dicom/multipart.ts'
 import type { BulkdataRequest, FramesRequest, ObjectRequest, RenderedRequest, RetrieveRequest } from './cluster.ts'
 import type { Call, DicomwebClient } from './dicomweb-client.ts'
@@ -36,9 +36,8 @@ export class DicomwebRetriever {
       case 'bulkdata':
         return this.#bulkdata(request, signal)
       case 'rendered':
-        return this.#rendered(request, pathOfRendered(request, 'rendered'), signal)
       case 'thumbnail':
-        return this.#thumbnail(request, signal)
+        return this.#rendered(request, signal)
     }
   }
 
@@ -72,21 +71,10 @@ export class DicomwebRetriever {
     return this.#firstAccepted(accepts, (accept) => this.#parts({ path: `/${path}`, accept, signal }, isNoPage))
   }
 
-  #rendered(request: RenderedRequest, path: string, signal: AbortSignal): Promise<Parts> {
+  #rendered(request: RenderedRequest, signal: AbortSignal): Promise<Parts> {
     const fits = request.mediaTypes.some(takesPages) ? () => true : isPicture
+    const path = pathOfRendered(request)
     return this.#firstAccepted(request.mediaTypes, (accept) => this.#parts({ path, accept, signal }, fits))
-  }
-
-  /** An archive without thumbnails renders a small picture as well. */
-  async #thumbnail(request: RenderedRequest, signal: AbortSignal): Promise<Parts> {
-    try {
-      return await this.#rendered(request, pathOfRendered(request, 'thumbnail'), signal)
-    } catch (error) {
-      if (!(error instanceof ClusterError) || !lacksService.has(error.reason)) throw error
-    }
-    const { viewport = '128,128' } = request.parameters
-    const path = pathOfRendered({ ...request, parameters: { viewport } }, 'rendered')
-    return this.#rendered(request, path, signal)
   }
 
   /** Archives that take exactly one media type at a time are asked for one after the other. */
@@ -123,17 +111,15 @@ const isNoPage = (type: string): boolean => !/^(text\/html|application\/xhtml)/i
 const isPicture = (type: string): boolean => isNoPage(type) && !/json/i.test(type)
 const takesPages = (accept: string): boolean => /^(\*\/\*|text\/)/i.test(accept)
 
-const lacksService: ReadonlySet<FailureReason> = new Set(['not-found', 'unsupported', 'failed'])
-
 const multipartOf = (type: string, transferSyntax?: string): string =>
   `multipart/related; type="${type}"${transferSyntax === undefined ? '' : `; transfer-syntax=${transferSyntax}`}`
 
-function pathOfRendered(request: RenderedRequest, resource: 'rendered' | 'thumbnail'): string {
+function pathOfRendered(request: RenderedRequest): string {
   const frames = request.frames?.length ? `/frames/${request.frames.join(',')}` : ''
   const query = Object.entries(request.parameters)
     .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value).replaceAll('%2C', ',')}`)
     .join('&')
-  return `${pathOf(request.target)}${frames}/${resource}${query === '' ? '' : `?${query}`}`
+  return `${pathOf(request.target)}${frames}/${request.kind}${query === '' ? '' : `?${query}`}`
 }
 
 /** Cut wherever a number does not follow on a smaller one: archives give frames in ascending order, each once. */

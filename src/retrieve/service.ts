@@ -196,7 +196,7 @@ async function* fetchMetadata(
   }
 }
 
-const lacksThumbnails = ({ code }: LinkError) => code === 'not-found' || code === 'not-acceptable'
+const lacksThumbnails = ({ code }: LinkError) => ['not-found', 'not-acceptable', 'unavailable'].includes(code)
 
 /** Edge of a thumbnail in pixels when the client names no viewport. */
 const thumbnailEdge = 256

@@ -106,15 +106,6 @@ describe('a retrieval from an archive', () => {
     )
   })
 
-  it('makes a thumbnail of a small picture where there are none', async () => {
-    archive.on('/rendered', bytes('image/jpeg', 'small'))
-    expect(await contents(rendered({ kind: 'thumbnail' }))).toEqual(['small'])
-    expect(archive.seen.map(({ url }) => url)).toEqual([
-      `/dicom-web${instancePath}/thumbnail`,
-      `/dicom-web${instancePath}/rendered?viewport=128,128`,
-    ])
-  })
-
   it('takes a page for a picture only when a page was asked for', async () => {
     archive.on('/rendered', bytes('text/html', '<p>Report</p>'))
     expect((await failureOf(cluster.retrieve(rendered({}), forever()))).reason).toBe('malformed')

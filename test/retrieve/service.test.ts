@@ -186,3 +186,25 @@ describe('metadata', () => {
     expect(got.toSorted()).toEqual(uidsOf(made))
   })
 })
+
+describe('a thumbnail', () => {
+  it('of a study whose archive makes none is a small rendering of its middle instance', async () => {
+    const made = instances(5)
+    const north = cluster('north', made)
+    const asked: unknown[] = []
+    north.retrieve = async (request) => {
+      asked.push(request)
+      if (request.kind === 'thumbnail') throw new ClusterError('north', 'not-found', 'has no such resource')
+      return once({ contentType: 'image/jpeg', body: once(Buffer.from('picture')) })
+    }
+    const request = { kind: 'thumbnail', target: { study }, mediaTypes: ['image/jpeg'], parameters: {} } as const
+    const { body } = await service([north]).rendered(request, signal)
+    expect((await Array.fromAsync(body)).map(({ contentType }) => contentType)).toEqual(['image/jpeg'])
+    const target = { study, series, instance: made[2]?.instance }
+    expect(asked.at(-1)).toEqual({ ...request, kind: 'rendered', target, parameters: { viewport: '256,256' } })
+  })
+})
+
+async function* once<T>(value: T): AsyncGenerator<T> {
+  yield value
+}
