@@ -192,7 +192,8 @@ function serveHttp(config: Config, parts: HttpParts) {
 
 /** Where studies were seen, in the database. What cannot be written is only a hint lost: it is logged, not thrown. */
 function locationIndex(db: Database, log: Log) {
-  const notUpdated = (thrown: unknown) => log.warn({ error: toError(thrown).message }, 'index-not-updated')
+  const notUpdated = (thrown: unknown): undefined =>
+    void log.warn({ error: toError(thrown).message }, 'index-unavailable')
   const rememberAll = (holdings: readonly { study: Uid; cluster: string; instances?: number }[]): void => {
     rememberHolders(db, holdings).catch(notUpdated)
   }
@@ -203,7 +204,10 @@ function locationIndex(db: Database, log: Log) {
     forget: (study: Uid, cluster: string): void => {
       forgetHolder(db, study, cluster).catch(notUpdated)
     },
-    holdersOf: async (study: Uid) => (await holdersOf(db, study)).map(({ cluster }) => cluster),
+    holdersOf: async (study: Uid) => {
+      const holders = await holdersOf(db, study).catch(notUpdated)
+      return (holders ?? []).map(({ cluster }) => cluster)
+    },
   }
 }
 

@@ -1,84 +1,85 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster } from '../clusters/cluster.ts'
-import type { Budget } from '../clusters/fan-out.ts'
-import { type Inventory, takeInventory } from '../clusters/inventory.ts'
+import { type Budget, fanOut } from '../clusters/fan-out.ts'
+import { takeInventory } from '../clusters/inventory.ts'
 import { type Dataset, firstNumber, firstString, type Tag } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { type Copy, countTags, type Level, type MergedRow } from './merge.ts'
-import { SeriesLists, type StudyCopy, tallyOf } from './series-lists.ts'
 
-/** Rows whose inventories are taken at the same time for one query. */
+/** Series Instance UID → instances of one copy, `undefined` where its cluster does not count them. */
+type Census = ReadonlyMap<Uid, number | undefined>
+
+/** Rows recounted at the same time for one query. */
 const atOnce = 8
+/** More series than the studies of a page have. */
+const maxSeries = 100_000
 
 /**
  * Makes the counts of rows held by several clusters those of the union: distinct UIDs, never a sum (wire contract
- * 2.4). Copies of a series that agree on their count are taken for the same; where they differ the instance UIDs are
- * compared. An inventory is remembered until the cluster tells another count.
+ * 2.4). Of a study held twice the copies' series are compared, all studies of a page in one question a cluster; of a
+ * series whose copies differ in size the instance UIDs. Copies of a series that are of one size are taken for the same.
+ * What a cluster told is remembered until it tells another count.
  */
 export class Counts {
-  readonly #seriesLists = new SeriesLists()
-  readonly #inventories = new LRUCache<string, Inventory>({
+  readonly #censuses = new LRUCache<string, Census>({ maxSize: 500_000, sizeCalculation: ({ size }) => size + 1 })
+  readonly #instances = new LRUCache<string, ReadonlySet<Uid>>({
     maxSize: 2_000_000,
     sizeCalculation: ({ size }) => size + 1,
   })
 
-  /** `inexact` lists the rows whose counts stayed the largest of the copies' because an inventory was not to be had. */
+  /** `inexact` lists the rows whose counts stayed the largest of the copies' because a cluster did not tell more. */
   async correct(
     level: Level,
     rows: readonly MergedRow[],
-    clusterOf: (id: string) => Cluster | undefined,
+    clusters: readonly Cluster[],
     budget: Budget,
   ): Promise<{ rows: MergedRow[]; inexact: string[] }> {
+    const shared = [...rows.entries()].filter(([, row]) => row.copies.length > 1 && level !== 'instance')
+    if (level === 'study')
+      await this.#takeCensuses(
+        shared.map(([, row]) => row),
+        clusters,
+        budget,
+      )
+    const corrected = [...rows]
     const inexact: string[] = []
-    const tallied = level === 'study' ? await this.#bySeries(rows, clusterOf, budget) : rows.map(unlessCountsDiffer)
-    const corrected = rows.map((row, index) => tallied[index] ?? row)
-    const queue = [...rows.entries()].filter(([index]) => tallied[index] === undefined)
-    const work = async () => {
-      for (let next = queue.shift(); next; next = queue.shift()) {
-        const [index, row] = next
-        const dataset = await this.#recount(level, row, clusterOf, budget)
-        if (dataset) corrected[index] = { ...row, dataset }
-        else inexact.push(row.uid)
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, work))
+    await inParallel(shared, async ([index, row]) => {
+      const counts = await this.#count(level, row, clusters, budget)
+      if (counts) corrected[index] = { ...row, dataset: withCounts(row.dataset, counts) }
+      else inexact.push(row.uid)
+    })
     return { rows: corrected, inexact }
   }
 
-  /** Studies whose series tell what the union is; `undefined` in the place of those whose instances have to. */
-  async #bySeries(
-    rows: readonly MergedRow[],
-    clusterOf: (id: string) => Cluster | undefined,
-    budget: Budget,
-  ): Promise<(MergedRow | undefined)[]> {
-    const copies = rows.map(copiesOf)
-    const listOf = await this.#seriesLists.of(copies.flat(), clusterOf, budget)
-    return rows.map((row, index) => {
-      const lists = copies[index]?.map(listOf) ?? []
-      if (lists.length === 0 || lists.includes(undefined)) return unlessCountsDiffer(row)
-      const tally = tallyOf(lists.filter((list) => list !== undefined))
-      return tally && { ...row, dataset: withCounts(row.dataset, tally) }
-    })
+  /** One question a cluster: the series of all studies of the page that it was not asked about since they changed. */
+  async #takeCensuses(rows: readonly MergedRow[], clusters: readonly Cluster[], budget: Budget): Promise<void> {
+    const unknown = (id: string) =>
+      rows.flatMap(({ uid, copies }) => {
+        const copy = copies.find(({ cluster }) => cluster === id)
+        return copy && !this.#censuses.has(keyOf(copy, uid)) ? { copy, uid } : []
+      })
+    const asked = clusters.map((cluster) => ({ cluster, studies: unknown(cluster.id) }))
+    const worth = asked.filter(({ studies }) => studies.length > 0)
+    await fanOut(
+      worth.map(({ cluster }) => cluster),
+      budget,
+      async (cluster, signal) => {
+        const studies = worth.find((it) => it.cluster === cluster)?.studies ?? []
+        const censuses = await censusesOf(
+          cluster,
+          studies.map(({ uid }) => uid),
+          signal,
+        )
+        for (const { copy, uid } of studies) this.#censuses.set(keyOf(copy, uid), censuses.get(uid) ?? new Map())
+      },
+    )
   }
 
-  async #recount(
-    level: Level,
-    row: MergedRow,
-    clusterOf: (id: string) => Cluster | undefined,
-    budget: Budget,
-  ): Promise<Dataset | undefined> {
-    const study = firstString(row.dataset, tag.StudyInstanceUID)
-    if (!isUid(study)) return undefined
-    const series = level === 'series' && isUid(row.uid) ? row.uid : undefined
+  async #count(level: Level, row: MergedRow, clusters: readonly Cluster[], budget: Budget) {
     try {
-      const inventories = await Promise.all(
-        row.copies.map((copy) => this.#inventory(copy, study, series, clusterOf(copy.cluster), budget)),
-      )
-      return withCounts(row.dataset, {
-        instances: new Set(inventories.flatMap((inventory) => [...inventory.keys()])).size,
-        series: new Set(inventories.flatMap((inventory) => [...inventory.values()])).size,
-      })
+      if (level === 'series') return await this.#countSeries(row, clusters, budget)
+      return await this.#countStudy(row, clusters, budget)
     } catch {
       // The cluster's failure is in its health already; here it only means that the count stays an estimate.
       budget.throwIfCallerLeft()
@@ -86,33 +87,92 @@ export class Counts {
     }
   }
 
-  async #inventory(copy: Copy, study: Uid, series: Uid | undefined, cluster: Cluster | undefined, budget: Budget) {
-    const told = countTags.map((key) => firstString(copy.row, key) ?? '')
-    const key = [copy.cluster, study, series ?? '', ...told].join('|')
-    const known = this.#inventories.get(key)
-    if (known) return known
-    if (!cluster) throw new Error(`no cluster ${copy.cluster}`)
-    const inventory = await takeInventory(cluster, { study, ...(series && { series }) }, budget.signalFor(cluster))
-    this.#inventories.set(key, inventory)
-    return inventory
+  async #countSeries({ uid, dataset, copies }: MergedRow, clusters: readonly Cluster[], budget: Budget) {
+    const told = copies.map(({ row }) => firstNumber(row, tag.NumberOfSeriesRelatedInstances))
+    if (new Set(told).size === 1) return {}
+    const study = firstString(dataset, tag.StudyInstanceUID)
+    if (!isUid(study) || !isUid(uid)) return undefined
+    const holders = copies.map((copy, index) => ({ cluster: copy.cluster, count: told[index] }))
+    return { [tag.NumberOfSeriesRelatedInstances]: await this.#unionOf(study, uid, holders, clusters, budget) }
+  }
+
+  async #countStudy({ uid, copies }: MergedRow, clusters: readonly Cluster[], budget: Budget) {
+    const held = new Map<Uid, { cluster: string; count: number | undefined }[]>()
+    for (const copy of copies) {
+      const census = this.#censuses.get(keyOf(copy, uid))
+      if (!census || !isUid(uid)) return undefined
+      for (const [series, count] of census)
+        held.set(series, [...(held.get(series) ?? []), { cluster: copy.cluster, count }])
+    }
+    let instances = 0
+    for (const [series, holders] of held)
+      instances += await this.#unionOf(uid as Uid, series, holders, clusters, budget)
+    return { [tag.NumberOfStudyRelatedSeries]: held.size, [tag.NumberOfStudyRelatedInstances]: instances }
+  }
+
+  /** Distinct instances of one series over its holders. */
+  async #unionOf(
+    study: Uid,
+    series: Uid,
+    holders: readonly { readonly cluster: string; readonly count: number | undefined }[],
+    clusters: readonly Cluster[],
+    budget: Budget,
+  ): Promise<number> {
+    const [first] = holders
+    if (first?.count !== undefined && holders.every(({ count }) => count === first.count)) return first.count
+    const listed = await Promise.all(
+      holders.map(async ({ cluster: id, count }) => {
+        const key = [id, study, series, count].join('|')
+        const known = count === undefined ? undefined : this.#instances.get(key)
+        if (known) return known
+        const cluster = clusters.find((it) => it.id === id)
+        if (!cluster) throw new Error(`no cluster ${id}`)
+        const inventory = await takeInventory(cluster, { study, series }, budget.signalFor(cluster))
+        const instances = new Set(inventory.keys())
+        this.#instances.set(key, instances)
+        return instances
+      }),
+    )
+    return new Set(listed.flatMap((instances) => [...instances])).size
   }
 }
 
-const countsDiffer = ({ copies }: MergedRow) =>
-  copies.length > 1 && countTags.some((key) => new Set(copies.map(({ row }) => firstNumber(row, key))).size > 1)
+/** What a cluster says of a study's size is the version of what is remembered of it. */
+const keyOf = ({ cluster, row }: Copy, study: string): string =>
+  [cluster, study, ...countTags.map((key) => firstString(row, key) ?? '')].join('|')
 
-/** Those of a study that has several; a single copy counts itself. */
-const copiesOf = ({ uid, copies }: MergedRow): StudyCopy[] =>
-  copies.length > 1 && isUid(uid) ? copies.map((copy) => ({ study: uid, copy })) : []
-
-const unlessCountsDiffer = (row: MergedRow): MergedRow | undefined => (countsDiffer(row) ? undefined : row)
-
-function withCounts(dataset: Dataset, { series, instances }: { series: number; instances: number }): Dataset {
-  const counts: Record<Tag, number> = {
-    [tag.NumberOfStudyRelatedSeries]: series,
-    [tag.NumberOfStudyRelatedInstances]: instances,
-    [tag.NumberOfSeriesRelatedInstances]: instances,
+async function censusesOf(cluster: Cluster, studies: readonly string[], signal: AbortSignal) {
+  const { rows, truncated } = await cluster.search(
+    {
+      level: 'series',
+      constraints: [{ path: [tag.StudyInstanceUID], value: studies.join(',') }],
+      includeFields: [tag.StudyInstanceUID, tag.NumberOfSeriesRelatedInstances],
+      limit: maxSeries,
+    },
+    signal,
+  )
+  if (truncated) throw new Error(`cluster ${cluster.id} does not list all series`)
+  const censuses = new Map<string, Map<Uid, number | undefined>>()
+  for (const row of rows) {
+    const study = firstString(row, tag.StudyInstanceUID) ?? ''
+    const series = firstString(row, tag.SeriesInstanceUID)
+    const census = censuses.get(study) ?? new Map<Uid, number | undefined>()
+    if (isUid(series)) census.set(series, firstNumber(row, tag.NumberOfSeriesRelatedInstances))
+    censuses.set(study, census)
   }
+  return censuses
+}
+
+async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items]
+  const worker = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) await work(next)
+  }
+  await Promise.all(Array.from({ length: Math.min(atOnce, queue.length) }, worker))
+}
+
+/** Only what the row carries anyway. */
+function withCounts(dataset: Dataset, counts: Readonly<Record<Tag, number>>): Dataset {
   const present = Object.entries(counts).filter(([key]) => dataset[key] !== undefined)
   return { ...dataset, ...Object.fromEntries(present.map(([key, value]) => [key, { vr: 'IS', Value: [value] }])) }
 }

@@ -53,7 +53,6 @@ export interface QueryDependencies {
 /** Plan → ask all at once → check → merge → page → complete what filters hid → count → render. */
 export function createQueryService(deps: QueryDependencies): QueryService {
   const counts = new Counts()
-  const clusterOf = (id: string) => deps.clusters.find((cluster) => cluster.id === id)
   const rankOf = (id: string) => deps.clusters.findIndex((cluster) => cluster.id === id)
 
   return {
@@ -76,7 +75,7 @@ export function createQueryService(deps: QueryDependencies): QueryService {
       const whole = canHide(level, plan.request)
         ? await completeRows(level, page, { clusters: answered, request: plan.request, rankOf }, budget)
         : { rows: page, outcomes: [] }
-      const counted = await counts.correct(level, whole.rows, clusterOf, budget)
+      const counted = await counts.correct(level, whole.rows, deps.clusters, budget)
       if (level === 'study') deps.onHolders(holdersIn(counted.rows))
 
       return {

@@ -1,3 +1,4 @@
+import type { RetrieveRequest, Target } from '../clusters/cluster.ts'
 import { LinkError } from '../core/errors.ts'
 import type { ClusterError, FailureReason } from '../core/outcome.ts'
 
@@ -31,6 +32,13 @@ export function noHolderLeft(what: string, errors: readonly ClusterError[]): Lin
     return new LinkError('bad-gateway', `${what} is held, but its archive fails to give it so (${told})`, { cause })
   }
   return new LinkError('bad-request', `${what}: the request was refused (${told})`, { cause })
+}
+
+/** What was asked for, in words that name no patient. */
+export function describe({ study, series, instance }: Target, request?: RetrieveRequest): string {
+  const object = instance ? `instance ${instance}` : series ? `series ${series}` : `study ${study}`
+  const frames = request && 'frames' in request ? request.frames : undefined
+  return frames ? `frame ${frames.slice(0, 10).join(', ')} of ${object}` : object
 }
 
 /** Texts for a 206: which clusters might have held more. */

@@ -17,7 +17,7 @@ import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
 import { followToken, pointToProxy } from './bulkdata.ts'
 import { rankHolders } from './choose.ts'
-import { incompleteBecause, noHolderLeft } from './failure.ts'
+import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
 import { type Holder, type LocationIndex, Locator } from './locate.ts'
 import { firstToDeliver, identified, prime } from './relay.ts'
 import { type Fetch, type Item, planUnion, relayUnion } from './union.ts'
@@ -115,7 +115,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     const { holders, silent } = await locator.relocate(target.study, asked, signal)
     const rest = ranked(holders, target.series).filter((cluster) => !asked.includes(cluster))
     const body = await firstToDeliver(rest, request, { maxBytes, signal, errors })
-    if (!body) throw noHolderLeft(describe(target), [...errors, ...silent])
+    if (!body) throw noHolderLeft(describe(target, request), [...errors, ...silent])
     return body
   }
 
@@ -207,6 +207,3 @@ const smallRendering = (request: RenderedRequest): RenderedRequest => ({
   kind: 'rendered',
   parameters: { viewport: `${thumbnailEdge},${thumbnailEdge}`, ...request.parameters },
 })
-
-const describe = ({ study, series, instance }: Target): string =>
-  instance ? `instance ${instance}` : series ? `series ${series}` : `study ${study}`

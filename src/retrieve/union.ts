@@ -2,8 +2,9 @@ import type { Cluster, Target } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import { type Inventory, takeInventory } from '../clusters/inventory.ts'
 import { LinkError } from '../core/errors.ts'
-import { ClusterError } from '../core/outcome.ts'
+import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { describe, noHolderLeft } from './failure.ts'
 
 /** The instances below a target that several clusters hold between them, and who holds which. */
 export interface Union {
@@ -42,14 +43,16 @@ export type Fetch<T> = (cluster: Cluster, target: Target) => AsyncIterable<Item<
 
 /**
  * Yields every instance of the union once. Sources are asked in their order for what is still missing; one that fails
- * loses its turn and the others complete the answer; those that failed get one more try, instance by instance, since
- * one bad instance can spoil an archive's whole answer. Throws when something is left that nobody gave.
+ * loses its turn and the others complete the answer; those that broke down get one more try, instance by instance,
+ * since one bad instance can spoil an archive's whole answer. Throws when something is left that nobody gave: before
+ * the first instance what the sources' failures amount to, later that the answer cannot be completed.
  */
 export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<T>): AsyncGenerator<T> {
   const progress = new Progress(union)
   const failures = new Map<Cluster, ClusterError>()
 
-  for (const { cluster, counted, pieces, whole } of attempts(target, union, progress, failures)) {
+  for (const { cluster, counted, pieces, patience } of attempts(target, union, progress, failures)) {
+    let left = patience
     for (const piece of pieces) {
       try {
         const items = fetch(cluster, piece)
@@ -57,16 +60,16 @@ export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown
         failures.set(cluster, thrown)
-        if (whole) break
+        if (--left === 0) break
       }
     }
   }
   // What only an uncounted source may have had is known to be doubtful: the answer is a 206 already.
   const counted = union.sources.some(({ inventory }) => inventory)
   if (progress.missing.size === 0 && (counted || failures.size === 0)) return
-  throw new LinkError('bad-gateway', `not all instances of study ${target.study} can be had`, {
-    cause: [...failures.values()].at(-1),
-  })
+  const errors = [...failures.values()]
+  if (progress.given === 0) throw noHolderLeft(describe(target), errors)
+  throw new LinkError('bad-gateway', `not all instances of ${describe(target)} can be had`, { cause: errors.at(-1) })
 }
 
 /** What was given and what is known to be missing. */
@@ -76,6 +79,10 @@ class Progress {
 
   constructor({ sources }: Union) {
     this.missing = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
+  }
+
+  get given(): number {
+    return this.#given.size
   }
 
   /** Passes on what is missing, and nothing else: an archive that goes on with what nobody misses is not waited for. */
@@ -103,9 +110,12 @@ interface Attempt {
   /** Whether its inventory is known. */
   readonly counted: boolean
   readonly pieces: Iterable<Target>
-  /** Whether a failure of one piece makes the others hopeless. */
-  readonly whole: boolean
+  /** Pieces that may fail before the cluster is given up. */
+  readonly patience: number
 }
+
+/** Failures of a whole answer that need not be those of its instances. */
+const spoilt: ReadonlySet<FailureReason> = new Set(['failed', 'truncated', 'malformed', 'too-large'])
 
 /** Lazy, so that each attempt is made of what the ones before left, and the second round of who failed in the first. */
 function* attempts(
@@ -116,11 +126,12 @@ function* attempts(
 ): Generator<Attempt> {
   for (const { cluster, inventory } of sources) {
     const pieces = inventory ? largePieces(inventory, missing, target) : [target]
-    yield { cluster, counted: inventory !== undefined, whole: true, pieces }
+    yield { cluster, counted: inventory !== undefined, pieces, patience: 1 }
   }
   for (const { cluster, inventory } of sources) {
-    if (!inventory || !failures.has(cluster)) continue
-    yield { cluster, counted: true, whole: false, pieces: singleInstances(inventory, missing, target) }
+    const failure = failures.get(cluster)
+    if (!inventory || !failure || !spoilt.has(failure.reason)) continue
+    yield { cluster, counted: true, pieces: singleInstances(inventory, missing, target), patience: 3 }
   }
 }
 

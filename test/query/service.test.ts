@@ -70,6 +70,38 @@ describe('a query', () => {
       expect(searches.map(({ level }) => level)).toEqual(['study', 'series', 'study'])
   })
 
+  it('counts both halves of a study that are of one size', async () => {
+    const study = madeUid()
+    const [north, south] = [one('north', madeInstance({ study })), one('south', madeInstance({ study }))]
+    const { rows } = await setup([north, south])('')
+    expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedSeries))).toEqual([2])
+    expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedInstances))).toEqual([2])
+  })
+
+  it('asks once for what the copies of a study are made of, until a cluster tells another count', async () => {
+    const [study, series] = [madeUid(), madeUid()]
+    const made = () => madeInstance({ study, series })
+    const [north, south] = [one('north', made()).add(made()), one('south', made())]
+    const search = setup([north, south])
+    const count = async () => (await search('')).rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedInstances))
+    expect([await count(), await count()]).toEqual([[3], [3]])
+    expect(south.searches.map(({ level }) => level)).toEqual(['study', 'series', 'instance', 'study'])
+    south.add(made()).add(made())
+    expect(await count()).toEqual([5])
+  })
+
+  it('says so when the counts of a study held twice cannot be had', async () => {
+    const study = madeUid()
+    const [north, south] = [
+      one('north', madeInstance({ study })),
+      one('south', madeInstance({ study })).add(madeInstance({ study })),
+    ]
+    south.faults.uncounted = true
+    const { rows, warnings } = await setup([north, south])('')
+    expect(rows.map((row) => firstNumber(row, tag.NumberOfStudyRelatedInstances))).toEqual([2])
+    expect(warnings).toEqual([expect.stringContaining('The counts of 1 rows are the largest')])
+  })
+
   it('names each cluster that is missing from the answer, and fails when all are', async () => {
     const [up, down] = [one('north'), one('south')]
     down.faults.down = 'failed'

@@ -117,6 +117,18 @@ describe('a study', () => {
     await clock.advance(1000)
     expect((await pending).warnings).toEqual(['Results are incomplete: cluster south timed-out'])
   })
+
+  it('that its holders cannot give in the form asked for is not acceptable, and asked for once', async () => {
+    const north = cluster('north', instances(50))
+    let asked = 0
+    north.retrieve = async () => {
+      asked++
+      throw new ClusterError('north', 'unsupported', 'cannot transcode')
+    }
+    const request = { target: { study }, transferSyntax: '1.2.840.10008.1.2.4.70' }
+    await expect(service([north]).instances(request, signal)).rejects.toMatchObject({ code: 'not-acceptable' })
+    expect(asked).toBe(1)
+  })
 })
 
 describe('one instance', () => {

@@ -25,7 +25,7 @@ export interface Held {
 export interface Faults {
   /** Every call fails with this reason. */
   down?: FailureReason
-  /** Searches for instances fail, everything else works. */
+  /** Searches below studies fail, everything else works. */
   uncounted?: boolean
   /** Calls never settle, whatever the signal does. */
   hung?: boolean
@@ -74,7 +74,7 @@ export class MemoryCluster implements Cluster {
   async search(request: SearchRequest, _signal?: AbortSignal): Promise<SearchAnswer> {
     this.searches.push(request)
     await this.#mayFail()
-    if (this.faults.uncounted && request.level === 'instance') throw this.#error('timed-out')
+    if (this.faults.uncounted && isCount(request)) throw this.#error('timed-out')
     const levels = { study: tag.StudyInstanceUID, series: tag.SeriesInstanceUID, instance: tag.SOPInstanceUID }
     const rows = [...this.held.values()].map(({ row }) => row).filter((row) => isBelow(row, request))
     const groups = Map.groupBy(rows, (row) => firstString(row, levels[request.level]))
@@ -175,6 +175,9 @@ function isBelow(row: Dataset, target: Partial<Target> & Partial<Pick<SearchRequ
   const inLists = byUid.every(({ path, value }) => value.split(',').includes(firstString(row, path[0] ?? '') ?? ''))
   return inTarget && inLists
 }
+
+/** Searches by which the product counts, as opposed to those by which it finds out who holds a study. */
+const isCount = ({ level, study }: SearchRequest) => level === 'instance' || (level === 'series' && study === undefined)
 
 /** One row of a level out of the instances below it, with counts and modalities as archives give them. */
 function summary(level: SearchRequest['level'], rows: readonly Dataset[]): Dataset {
