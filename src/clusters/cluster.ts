@@ -38,6 +38,17 @@ export interface SearchAnswer {
   readonly truncated: boolean
 }
 
+/** How long a cluster is waited for that is asked for stored objects. */
+export interface Patience {
+  /**
+   * Set when nobody else can give it, or nobody waits for it: archives read large objects whole before they send the
+   * first byte, which then may take {@link patienceFactor} times as long as `timeoutMs`.
+   */
+  readonly patient?: boolean
+}
+
+export const patienceFactor = 6
+
 /** What is wanted of a stored object, PS3.18 8.7.3: as the value of `transfer-syntax`, `*` meaning as stored. */
 export interface ObjectRequest {
   readonly kind: 'instances'
@@ -74,7 +85,7 @@ export interface RenderedRequest {
   readonly parameters: Readonly<Record<string, string>>
 }
 
-export type RetrieveRequest = ObjectRequest | FramesRequest | BulkdataRequest | RenderedRequest
+export type RetrieveRequest = (ObjectRequest | FramesRequest | BulkdataRequest | RenderedRequest) & Patience
 
 /** One instance on its way to a cluster. */
 export interface InstanceUpload {
@@ -120,7 +131,7 @@ export interface Cluster {
   readonly role: ClusterRole
   /** Higher is preferred as a source. */
   readonly priority: number
-  /** The longest a search, or the wait for the first byte of a retrieval, may take. */
+  /** The longest a search, or the wait for the first byte of a retrieval, may take; see {@link Patience}. */
   readonly timeoutMs: number
 
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer>
@@ -130,7 +141,7 @@ export interface Cluster {
    * the path {@link BulkdataRequest} takes, relative to the cluster's root; anything the cluster wrote that does
    * not lie below its own root is left out.
    */
-  metadata(target: Target, signal: AbortSignal): AsyncIterable<Dataset>
+  metadata(target: Target, signal: AbortSignal, patience?: Patience): AsyncIterable<Dataset>
 
   /** Resolves when the cluster has begun to answer with success; until then the caller may turn elsewhere. */
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts>

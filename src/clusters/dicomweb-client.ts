@@ -7,6 +7,7 @@ import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { currentRequestId } from '../core/request-context.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { productVersion } from '../core/version.ts'
+import { type Patience, patienceFactor } from './cluster.ts'
 import { createCredentials, readTlsMaterial } from './credentials.ts'
 import type { Credentials } from './credentials-header.ts'
 import { Body } from './dicomweb-body.ts'
@@ -22,7 +23,7 @@ const readAheadBytes = 256 * 1024
 /** An archive may index all of a request before it answers a STOW-RS. */
 const storeAnswerTimeoutMs = 60_000
 
-export interface Call {
+export interface Call extends Patience {
   readonly method: 'GET' | 'POST'
   /** Below the DICOMweb root, with its query: `/studies?limit=1`. */
   readonly path: string
@@ -137,7 +138,8 @@ export class DicomwebClient {
   }
 
   async #send(call: Call, authorization: string | undefined): Promise<Exchange> {
-    using wait = deadline(this.#deps.clock, this.#config.timeoutMs, call.signal)
+    const { timeoutMs } = this.#config
+    using wait = deadline(this.#deps.clock, call.patient ? timeoutMs * patienceFactor : timeoutMs, call.signal)
     let release: (() => void) | undefined
     try {
       release = await this.#slots.take(wait.signal)

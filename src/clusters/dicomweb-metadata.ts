@@ -1,6 +1,6 @@
 import type { Limits } from '../config/schema.ts'
 import type { Attribute, Dataset } from '../dicom/dataset.ts'
-import type { Target } from './cluster.ts'
+import type { Patience, Target } from './cluster.ts'
 import type { DicomwebClient } from './dicomweb-client.ts'
 import { readDatasets } from './dicomweb-json.ts'
 
@@ -10,9 +10,10 @@ export async function* metadata(
   limits: Limits,
   target: Target,
   signal: AbortSignal,
+  patience: Patience = {},
 ): AsyncGenerator<Dataset, void, undefined> {
   const path = `${pathOf(target)}/metadata`
-  const exchange = await client.request({ method: 'GET', path, accept: 'application/dicom+json', signal })
+  const exchange = await client.request({ method: 'GET', path, accept: 'application/dicom+json', signal, ...patience })
   const rewrite = (attribute: Attribute): Attribute | undefined => {
     if (attribute.BulkDataURI === undefined) return attribute
     const relative = relativeToRoot(attribute.BulkDataURI, client.rootPath, exchange.requestPath)

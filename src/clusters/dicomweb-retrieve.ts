@@ -11,6 +11,8 @@ import { concatenated, isMultipart, readParts } from './dicomweb-parts.ts'
 const maxFramesPerRequest = 500
 
 type Disguises = NonNullable<Call['disguises']>
+/** Until when an answer is waited for. */
+type Wait = Pick<Call, 'signal' | 'patient'>
 
 /** Orthanc says 400 to a representation it cannot give; others say 405 of a service they lack. */
 const badAccept: Disguises = { 400: 'unsupported', 405: 'unsupported' }
@@ -28,26 +30,27 @@ export class DicomwebRetriever {
   }
 
   retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts> {
+    const wait: Wait = { signal, ...(request.patient && { patient: true }) }
     switch (request.kind) {
       case 'instances':
-        return this.#instances(request, signal)
+        return this.#instances(request, wait)
       case 'frames':
-        return this.#frames(request, signal)
+        return this.#frames(request, wait)
       case 'bulkdata':
-        return this.#bulkdata(request, signal)
+        return this.#bulkdata(request, wait)
       case 'rendered':
       case 'thumbnail':
-        return this.#rendered(request, signal)
+        return this.#rendered(request, wait)
     }
   }
 
-  #instances({ target, transferSyntax }: ObjectRequest, signal: AbortSignal): Promise<Parts> {
+  #instances({ target, transferSyntax }: ObjectRequest, wait: Wait): Promise<Parts> {
     const accept = multipartOf('application/dicom', transferSyntax)
     const disguises = transferSyntax === '*' ? badAccept : badTransferSyntax
-    return this.#parts({ path: pathOf(target), accept, signal, disguises }, isDicom)
+    return this.#parts({ path: pathOf(target), accept, disguises, ...wait }, isDicom)
   }
 
-  async #frames(request: FramesRequest, signal: AbortSignal): Promise<Parts> {
+  async #frames(request: FramesRequest, wait: Wait): Promise<Parts> {
     const { target, mediaType, transferSyntax } = request
     const bytes = isBytes(mediaType)
     const accepts = [multipartOf(mediaType, transferSyntax)]
@@ -56,7 +59,7 @@ export class DicomwebRetriever {
     // All know bytes as they are stored: what is bad about such a request is the number of a frame.
     const disguises = transferSyntax === '*' && bytes ? {} : badAccept
     const [first, ...others] = runs(request.frames).map((frames) => () => {
-      const call = { path: `${pathOf(target)}/frames/${frames.join(',')}`, signal, disguises }
+      const call = { path: `${pathOf(target)}/frames/${frames.join(',')}`, disguises, ...wait }
       return this.#firstAccepted(accepts, (accept) => this.#parts({ ...call, accept }, isPixels))
     })
     if (!first) throw this.#client.error('rejected', 'no frame was asked for')
@@ -65,16 +68,16 @@ export class DicomwebRetriever {
   }
 
   /** Some archives know only one of both forms; those that know lists take the first. */
-  async #bulkdata({ path }: BulkdataRequest, signal: AbortSignal): Promise<Parts> {
+  async #bulkdata({ path }: BulkdataRequest, wait: Wait): Promise<Parts> {
     if (!isBulkdataPath(path)) throw this.#client.error('not-found', 'has no bulk data at such a path')
     const accepts = [`${multipartOf('application/octet-stream')}, */*`, multipartOf('application/octet-stream'), '*/*']
-    return this.#firstAccepted(accepts, (accept) => this.#parts({ path: `/${path}`, accept, signal }, isNoPage))
+    return this.#firstAccepted(accepts, (accept) => this.#parts({ path: `/${path}`, accept, ...wait }, isNoPage))
   }
 
-  #rendered(request: RenderedRequest, signal: AbortSignal): Promise<Parts> {
+  #rendered(request: RenderedRequest, wait: Wait): Promise<Parts> {
     const fits = request.mediaTypes.some(takesPages) ? () => true : isPicture
     const path = pathOfRendered(request)
-    return this.#firstAccepted(request.mediaTypes, (accept) => this.#parts({ path, accept, signal }, fits))
+    return this.#firstAccepted(request.mediaTypes, (accept) => this.#parts({ path, accept, ...wait }, fits))
   }
 
   /** Archives that take exactly one media type at a time are asked for one after the other. */

@@ -118,7 +118,7 @@ class StoreRun {
 
   async #storedDigest(target: Required<Target>): Promise<string | 'absent' | 'unreadable'> {
     try {
-      const request = { kind: 'instances', target, transferSyntax: '*' } as const
+      const request = { kind: 'instances', target, transferSyntax: '*', patient: true } as const
       const parts = await this.#deps.retriever.retrieve(request, this.#signal)
       let digest = 'absent'
       for await (const part of parts) digest = await digestOf(part)

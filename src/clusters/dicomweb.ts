@@ -48,7 +48,7 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
       return client.pool
     },
     search: (request, signal) => search(client, limits, request, signal),
-    metadata: (target, signal) => metadata(client, limits, target, signal),
+    metadata: (target, signal, patience) => metadata(client, limits, target, signal, patience),
     retrieve: (request, signal) => retriever.retrieve(request, signal),
     store: (uploads, signal) => storer.store(uploads, signal),
     probe: (signal) => probe(cluster, clock, signal),

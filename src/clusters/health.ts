@@ -10,6 +10,7 @@ import type {
   Cluster,
   ClusterRole,
   InstanceUpload,
+  Patience,
   ProbeReport,
   RetrieveRequest,
   SearchAnswer,
@@ -96,10 +97,10 @@ export class MonitoredCluster implements WatchedCluster {
     return this.#whole('search', signal, () => this.#inner.search(request, signal))
   }
 
-  metadata(target: Target, signal: AbortSignal): AsyncIterable<Dataset> {
+  metadata(target: Target, signal: AbortSignal, patience?: Patience): AsyncIterable<Dataset> {
     return watchedItems(
       () => this.#begin('metadata', signal),
-      () => this.#inner.metadata(target, signal),
+      () => this.#inner.metadata(target, signal, patience),
     )
   }
 

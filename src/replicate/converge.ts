@@ -84,7 +84,8 @@ async function* fetchFromAny(
   for (const holder of holders) {
     let begun = false
     try {
-      const parts = await holder.retrieve({ kind: 'instances', target, transferSyntax: '*' }, signal)
+      const request = { kind: 'instances', target, transferSyntax: '*', patient: true } as const
+      const parts = await holder.retrieve(request, signal)
       for await (const part of parts) {
         const upload = await identify(holder, part.body, target.instance)
         begun = true

@@ -68,7 +68,10 @@ async function sniff(cluster: Cluster, part: Part) {
 const isNoInstance = (thrown: unknown): boolean =>
   thrown instanceof LinkError && (thrown.code === 'bad-request' || thrown.code === 'too-large')
 
-/** Asks one cluster after the other until one has delivered the first part whole; `errors` tells why others did not. */
+/**
+ * Asks one cluster after the other until one has delivered the first part whole; `errors` tells why others did not. The
+ * last one gets the time it takes.
+ */
 export async function firstToDeliver(
   clusters: readonly Cluster[],
   request: RetrieveRequest,
@@ -76,7 +79,8 @@ export async function firstToDeliver(
 ): Promise<Parts | undefined> {
   for (const cluster of clusters) {
     try {
-      const parts = await cluster.retrieve(request, options.signal)
+      const patient = cluster === clusters.at(-1)
+      const parts = await cluster.retrieve({ ...request, patient }, options.signal)
       const primed = await prime(partsWanted(cluster, request, parts, options.maxBytes))
       if (primed) return primed
       options.errors.push(emptyAnswer(cluster))

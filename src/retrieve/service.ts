@@ -2,6 +2,7 @@ import type {
   Cluster,
   FramesRequest,
   ObjectRequest,
+  Patience,
   RenderedRequest,
   RetrieveRequest,
   Target,
@@ -135,15 +136,19 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     instances(request, signal) {
       const { target } = request
       if (target.instance) return oneInstance(request, signal)
-      const fetch: Fetch<Part> = (cluster, part) =>
-        fetchInstances(cluster, { ...request, target: part }, maxBytes, signal)
+      const fetch: Fetch<Part> = (cluster, part, patience) =>
+        fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, signal)
       return wholeUnion(target, fetch, signal)
     },
 
     frames: (request, signal) => oneObject(request.target, { kind: 'frames', ...request }, signal),
 
     metadata: (target, base, signal) =>
-      wholeUnion(target, (cluster, part) => fetchMetadata(cluster, part, base, signal), signal),
+      wholeUnion(
+        target,
+        (cluster, part, patience) => fetchMetadata(cluster.metadata(part, signal, patience), cluster, part, base),
+        signal,
+      ),
 
     async bulkdata(target, token, signal) {
       const { cluster, path } = followToken(token, target, deps.clusters)
@@ -169,11 +174,11 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
 
 async function* fetchInstances(
   cluster: Cluster,
-  { target, transferSyntax, orAsStored }: InstancesRequest,
+  { target, transferSyntax, orAsStored, patient = false }: InstancesRequest & Patience,
   maxBytes: number,
   signal: AbortSignal,
 ): AsyncGenerator<Item<Part>> {
-  const ask = (as: string) => cluster.retrieve({ kind: 'instances', target, transferSyntax: as }, signal)
+  const ask = (as: string) => cluster.retrieve({ kind: 'instances', target, transferSyntax: as, patient }, signal)
   const parts = await ask(transferSyntax).catch((thrown: unknown) => {
     // One image the archive cannot decode spoils its answer for a whole study.
     if (orAsStored && thrown instanceof ClusterError && thrown.reason === 'unsupported') return ask('*')
@@ -183,12 +188,12 @@ async function* fetchInstances(
 }
 
 async function* fetchMetadata(
+  datasets: AsyncIterable<Dataset>,
   cluster: Cluster,
   target: Target,
   base: string,
-  signal: AbortSignal,
 ): AsyncGenerator<Item<Dataset>> {
-  for await (const dataset of cluster.metadata(target, signal)) {
+  for await (const dataset of datasets) {
     const instance = firstString(dataset, tag.SOPInstanceUID)
     if (!isUid(instance)) throw new ClusterError(cluster.id, 'malformed', 'sent metadata without a SOP Instance UID')
     if (firstString(dataset, tag.StudyInstanceUID) !== target.study) continue

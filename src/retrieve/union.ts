@@ -1,4 +1,4 @@
-import type { Cluster, Target } from '../clusters/cluster.ts'
+import type { Cluster, Patience, Target } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import { type Inventory, takeInventory } from '../clusters/inventory.ts'
 import { LinkError } from '../core/errors.ts'
@@ -39,7 +39,7 @@ export interface Item<T> {
 }
 
 /** Asks a cluster for all it has below a target. */
-export type Fetch<T> = (cluster: Cluster, target: Target) => AsyncIterable<Item<T>>
+export type Fetch<T> = (cluster: Cluster, target: Target, patience: Patience) => AsyncIterable<Item<T>>
 
 /**
  * Yields every instance of the union once. Sources are asked in their order for what is still missing; one that fails
@@ -51,11 +51,11 @@ export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<
   const progress = new Progress(union)
   const failures = new Map<Cluster, ClusterError>()
 
-  for (const { cluster, counted, pieces, patience } of attempts(target, union, progress, failures)) {
-    let left = patience
+  for (const { cluster, counted, pieces, tries, patient } of attempts(target, union, progress, failures)) {
+    let left = tries
     for (const piece of pieces) {
       try {
-        const items = fetch(cluster, piece)
+        const items = fetch(cluster, piece, { patient })
         yield* counted ? progress.takeMissing(items) : progress.takeNew(items)
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown
@@ -111,7 +111,9 @@ interface Attempt {
   readonly counted: boolean
   readonly pieces: Iterable<Target>
   /** Pieces that may fail before the cluster is given up. */
-  readonly patience: number
+  readonly tries: number
+  /** Whether what is missing can be had from no other source that is still good. */
+  readonly patient: boolean
 }
 
 /** Failures of a whole answer that need not be those of its instances. */
@@ -124,14 +126,21 @@ function* attempts(
   { missing }: Progress,
   failures: ReadonlyMap<Cluster, ClusterError>,
 ): Generator<Attempt> {
+  const isElsewhere = (cluster: Cluster) => {
+    const others = sources.filter((other) => other.cluster !== cluster && !failures.has(other.cluster))
+    const own = sources.find((source) => source.cluster === cluster)?.inventory
+    const wanted = [...missing.keys()].filter((instance) => own?.has(instance) !== false)
+    return wanted.every((instance) => others.some(({ inventory }) => inventory?.has(instance)))
+  }
   for (const { cluster, inventory } of sources) {
     const pieces = inventory ? largePieces(inventory, missing, target) : [target]
-    yield { cluster, counted: inventory !== undefined, pieces, patience: 1 }
+    const patient = !isElsewhere(cluster)
+    yield { cluster, counted: inventory !== undefined, pieces, tries: 1, patient }
   }
   for (const { cluster, inventory } of sources) {
     const failure = failures.get(cluster)
     if (!inventory || !failure || !spoilt.has(failure.reason)) continue
-    yield { cluster, counted: true, pieces: singleInstances(inventory, missing, target), patience: 3 }
+    yield { cluster, counted: true, pieces: singleInstances(inventory, missing, target), tries: 3, patient: false }
   }
 }
 

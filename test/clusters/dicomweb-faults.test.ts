@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { SearchRequest } from '../../src/clusters/cluster.ts'
+import { patienceFactor, type SearchRequest } from '../../src/clusters/cluster.ts'
 import type { PooledCluster } from '../../src/clusters/dicomweb.ts'
 import {
   type Answer,
@@ -90,6 +90,19 @@ describe('an archive that misbehaves', () => {
     await clock.advance(slow.timeoutMs)
     expect((await search).reason).toBe('timed-out')
     expect(await request.ended).toEqual({ complete: false })
+    await slow.close()
+  })
+
+  it('is given more time for an object that nobody else can give', async () => {
+    const clock = new FakeClock()
+    const slow = clusterAt(archive.on('/studies', silence).dicomweb, { clock })
+    const retrieved = failureOf(slow.retrieve({ ...study, patient: true }, forever()))
+    const request = await archive.next()
+    await clock.advance(slow.timeoutMs)
+    expect(slow.pool.running).toBe(1)
+    await clock.advance((patienceFactor - 1) * slow.timeoutMs)
+    expect((await retrieved).reason).toBe('timed-out')
+    await request.ended
     await slow.close()
   })
 

@@ -178,6 +178,19 @@ describe('one instance', () => {
     })
   })
 
+  it('is waited for longer where nobody else can give it', async () => {
+    const patienceOf = ({ retrieves }: MemoryCluster) => retrieves.map(({ patient }) => patient === true)
+    const [north, south] = [cluster('north', [made], { priority: 5 }), cluster('south', [made])]
+    north.faults.down = 'timed-out'
+    for (const wanted of [target, { study }]) {
+      const holders = { [study]: ['north', 'south'] }
+      const answer = await service([north, south], holders).instances({ target: wanted, transferSyntax: '*' }, signal)
+      expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
+    }
+    expect(patienceOf(north)).not.toContain(true)
+    expect(patienceOf(south)).not.toContain(false)
+  })
+
   it('that no holder can represent is not acceptable', async () => {
     const north = cluster('north', [made])
     north.retrieve = async () => {
@@ -213,7 +226,7 @@ describe('a thumbnail', () => {
     const { body } = await service([north]).rendered(request, signal)
     expect((await Array.fromAsync(body)).map(({ contentType }) => contentType)).toEqual(['image/jpeg'])
     const target = { study, series, instance: made[2]?.instance }
-    expect(asked.at(-1)).toEqual({ ...request, kind: 'rendered', target, parameters: { viewport: '256,256' } })
+    expect(asked.at(-1)).toMatchObject({ ...request, kind: 'rendered', target, parameters: { viewport: '256,256' } })
   })
 })
 
