@@ -54,6 +54,7 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     const db = resources.adopt(await openDatabase({ url: config.database.url, dataDir: config.dataDir }), (it) =>
       it.close(),
     )
+    if (db.kind === 'embedded') await jobs.releaseAbandoned(db)
     const clusters = resources.adopt(await openClusters(config, { db, log, metrics }), (it) => it.close())
     if (demo) await seedDemo(clusters.all, say)
     const replication = resources.adopt(replicationOf(config, { db, clusters, log, metrics }), (it) => it.stop())

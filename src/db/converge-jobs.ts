@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, inArray, isNull, lte, min, or, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, inArray, isNotNull, isNull, lte, min, or, sql } from 'drizzle-orm'
 import type { Uid } from '../dicom/uid.ts'
 import type { Queries } from './connect.ts'
 import { guard } from './errors.ts'
@@ -134,6 +134,15 @@ export const failConverge = (db: Queries, job: ClaimedJob, error: string, retryI
 export const releaseConverge = (db: Queries, job: ClaimedJob): Promise<void> =>
   guard('release a convergence job', async () => {
     await db.update(convergeJob).set({ lease: null, leaseUntil: null }).where(held(job))
+  })
+
+/**
+ * Gives back every claim there is: for the start on a database that no other process has, where whoever held one is
+ * gone and would otherwise be waited for until its leases lapse.
+ */
+export const releaseAbandoned = (db: Queries): Promise<void> =>
+  guard('release abandoned convergence jobs', async () => {
+    await db.update(convergeJob).set({ lease: null, leaseUntil: null }).where(isNotNull(convergeJob.lease))
   })
 
 /** How much is to be done, one row for each cluster that has jobs. */

@@ -6,6 +6,7 @@ import {
   completeConverge,
   failConverge,
   queueDepth,
+  releaseAbandoned,
   releaseConverge,
   renewLease,
   requestConverge,
@@ -181,6 +182,14 @@ function leaseContract(db: () => Database, other: () => Database): void {
     expect(await claim(other())).toEqual([])
     await letTimePass(db(), 2 * minute)
     expect(await claim(other())).toHaveLength(1)
+  })
+
+  it('jobs whose owners are gone are due at once when all claims are given back', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    const abandoned = await claimOne(db())
+    await releaseAbandoned(db())
+    expect(await claimOne(other())).toMatchObject({ study: uid(1), attempts: 0 })
+    expect(await completeConverge(db(), abandoned)).toBe('lost')
   })
 
   it('a released job is due at once and has not failed', async () => {
