@@ -1,10 +1,20 @@
 import { existsSync } from 'node:fs'
 import { type Browser, chromium, type Locator, type Page } from 'playwright-core'
+import { fetchViewer, viewerCacheFolder } from '../../src/demo/ohif.ts'
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync)
 
 /** Whether there is a Chromium: `describe.skipIf(!browserAvailable)`. */
 export const browserAvailable = executablePath !== undefined
+
+/**
+ * Why OHIF cannot be tried on this machine, as a reason to skip; `undefined` once it is there, fetched when it has to
+ * be, as the proxy itself does.
+ */
+export const whyNoViewer = async (): Promise<string | undefined> => {
+  const fetched = await fetchViewer(viewerCacheFolder(''))
+  return fetched.status === 'ready' ? undefined : fetched.reason
+}
 
 const stepTimeoutMs = 120_000
 
@@ -64,27 +74,93 @@ const flags = [
 
 const worklistRow = 'tbody tr[aria-selected]'
 
-/** Texts of OHIF's worklist, one a study, once it shows at least `atLeast` of them. */
-export const worklistRows = async (page: Page, atLeast = 1): Promise<readonly string[]> => {
-  await page
-    .locator(worklistRow)
-    .nth(atLeast - 1)
-    .waitFor()
-  return page.locator(worklistRow).allInnerTexts()
+/** A study as OHIF's worklist shows it. */
+export interface WorklistRow {
+  readonly patient: string
+  /** `14-May-2024`, without the time. */
+  readonly date: string
+  readonly modalities: readonly string[]
+  readonly description: string
+  readonly instances: number
 }
 
-const filterColumns = { patient: 1, description: 4, accession: 5 } as const
+/** What OHIF's worklist shows at this moment, from the top. */
+export const worklistRows = async (page: Page): Promise<WorklistRow[]> => {
+  const cells = await page.evaluate<string[][]>(`(${textsOfCells})('${worklistRow}')`)
+  return cells.map(([patient = '', date = '', modalities = '', description = '', , instances]) => ({
+    patient,
+    date: date.split(' ')[0] ?? '',
+    modalities: modalities.split('\\').sort(),
+    description,
+    instances: Number(instances),
+  }))
+}
 
-/** Types into a filter of OHIF's worklist; the answer comes later, so wait for what is expected of `worklistRows`. */
-export const filterWorklist = (page: Page, column: keyof typeof filterColumns, text: string): Promise<void> =>
-  page.locator(`tr[data-filter-row] td:nth-child(${filterColumns[column]}) input`).fill(text)
+/** Runs in the page; as text, since the tests are not typed for a browser. */
+const textsOfCells = `(rows) =>
+  [...document.querySelectorAll(rows)].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))`
 
-/** Opens a study in OHIF's basic viewer by its address; resolves with the first viewport's canvas, maybe still blank. */
+/** Resolves once OHIF's worklist has at least one study. */
+export const openWorklist = async (page: Page, origin: string): Promise<void> => {
+  await page.goto(`${origin}/`)
+  await page.locator(worklistRow).first().waitFor()
+}
+
+/** Opens a study by its row in the worklist, as a user does; resolves with the first viewport, maybe still blank. */
+export const openRow = async (page: Page, description: string): Promise<Locator> => {
+  await page.locator(worklistRow).filter({ hasText: description }).dblclick()
+  await page.waitForURL(/\/viewer\?/)
+  return firstCanvas(page)
+}
+
+const filterColumns = { patient: 1, modality: 3, description: 4 } as const
+
+/** What OHIF's worklist can be filtered by; days as `2022-01-31`. */
+export type WorklistFilter =
+  | { readonly [column in keyof typeof filterColumns]?: string }
+  | { readonly from: string; readonly to: string }
+
+/** Fills filters of OHIF's worklist; it asks for the rows a moment later. */
+export const filterWorklist = async (page: Page, filter: WorklistFilter): Promise<void> => {
+  if ('from' in filter) {
+    await page.locator('[data-cy="input-date-range-start"]').fill(filter.from)
+    await page.locator('[data-cy="input-date-range-end"]').fill(filter.to)
+    await page.keyboard.press('Enter')
+    return
+  }
+  for (const [column, number] of Object.entries(filterColumns)) {
+    const text = filter[column as keyof typeof filterColumns]
+    if (text === undefined) continue
+    await page.locator(`tr[data-filter-row] td:nth-child(${number}) input`).fill(text)
+    // The modalities are a list to pick from: the first that begins like this.
+    if (column === 'modality') await page.keyboard.press('Enter')
+  }
+}
+
+/** Takes all filters off OHIF's worklist. */
+export const resetFilters = (page: Page): Promise<void> => page.getByRole('button', { name: 'Reset filters' }).click()
+
+/** Opens a study in OHIF's basic viewer by its address; resolves with the first viewport, maybe still blank. */
 export const openStudy = async (page: Page, origin: string, studyInstanceUID: string): Promise<Locator> => {
   await page.goto(`${origin}/viewer?StudyInstanceUIDs=${studyInstanceUID}`)
+  return firstCanvas(page)
+}
+
+const firstCanvas = async (page: Page): Promise<Locator> => {
   const canvas = page.locator('.cornerstone-canvas').first()
   await canvas.waitFor({ state: 'visible' })
   return canvas
+}
+
+/** The series in the viewer's study panel, with or without a picture. */
+export const seriesInPanel = (page: Page, description: string): Locator =>
+  page.locator('[data-cy^="study-browser-thumbnail"]').filter({ hasText: description })
+
+/** Puts a series from the study panel into the viewport; resolves once its name and an image are in it. */
+export const showSeries = async (page: Page, description: string): Promise<void> => {
+  await seriesInPanel(page, description).dblclick()
+  await page.locator('[data-cy="viewport-overlay-top-left"]').filter({ hasText: description }).first().waitFor()
+  await waitForPixels(page)
 }
 
 const fewestColours = 16
@@ -107,12 +183,20 @@ export const waitForPixels = async (
 }
 
 const coloursInTheMiddle = async (page: Page, canvas: Locator): Promise<number> => {
+  const png = await pictureOf(page, canvas)
+  return png ? page.evaluate(`(${countColours})('${png.toString('base64')}')`) : 0
+}
+
+/** A PNG of the middle of a viewport, to be compared with another; `undefined` while it is not on the screen. */
+export const pictureOf = async (
+  page: Page,
+  canvas = page.locator('.cornerstone-canvas').first(),
+): Promise<Buffer | undefined> => {
   const box = await canvas.boundingBox()
-  if (!box) return 0
+  if (!box) return undefined
   const { x, y, width, height } = box
   const clip = { x: x + width / 4, y: y + height / 4, width: width / 2, height: height / 2 }
-  const png = await page.screenshot({ clip, type: 'png' })
-  return page.evaluate(`(${countColours})('${png.toString('base64')}')`)
+  return page.screenshot({ clip, type: 'png' })
 }
 
 /** Runs in the page, which has a PNG decoder; as text, since the tests are not typed for a browser. */
