@@ -8,7 +8,10 @@ import { isUid, type Uid } from './uid.ts'
 import { elementHeader, itemEnd, itemHeader, openEnded, sequenceEnd } from './write-element.ts'
 import { encodeValue, padded } from './write-value.ts'
 
-/** A value too large to be held: exactly `length` bytes, read once and only when its place in the file is reached. */
+/**
+ * A value too large to be held: exactly `length` bytes. `body` is read once and only when its place in the file is
+ * reached, or never when the file is given up before that; so it has to open nothing until it is read.
+ */
 export interface BulkValue {
   readonly length: number
   readonly body: AsyncIterable<Uint8Array>

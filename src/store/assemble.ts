@@ -42,7 +42,7 @@ export async function* assemble(parts: Parts, options: AssembleOptions): Parts {
       else if (part.location) bulk.set(part.location, await spool(part, join(folder, String(bulk.size))))
       else throw badRequest('a part of bulk data has no Content-Location that says what it belongs to')
     }
-    for (const dataset of datasets) yield { contentType: 'application/dicom', body: instance(dataset, bulk) }
+    for (const dataset of datasets) yield* part(instance(dataset, bulk))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -66,13 +66,27 @@ async function spool(part: Part, path: string): Promise<Spooled> {
   return { path, length: file.bytesWritten, transferSyntaxUID: isUid(syntax) ? syntax : undefined }
 }
 
+/** Whoever asks for the next part or for none is done with this one: what it has open is closed, read or passed over. */
+async function* part(body: AsyncGenerator<Uint8Array>): AsyncGenerator<Part> {
+  try {
+    yield { contentType: 'application/dicom', body }
+  } finally {
+    await body.return(undefined)
+  }
+}
+
 /** Lazily, so that what is wrong with one dataset concerns its own part alone. */
 async function* instance(dataset: Dataset, bulk: ReadonlyMap<string, Spooled>): AsyncGenerator<Uint8Array> {
   const pixels = bulk.get(dataset[tag.PixelData]?.BulkDataURI ?? '')
   const told = firstString(dataset, tag.AvailableTransferSyntaxUID)
   const transferSyntaxUID = pixels?.transferSyntaxUID ?? (isUid(told) ? told : explicitLittleEndian)
-  yield* writePart10(dataset, { transferSyntaxUID, bulk: (uri) => open(bulk.get(uri)) })
+  yield* writePart10(dataset, { transferSyntaxUID, bulk: (uri) => located(bulk.get(uri)) })
 }
 
-const open = (spooled: Spooled | undefined): BulkValue | undefined =>
-  spooled && { length: spooled.length, body: createReadStream(spooled.path) }
+const located = (spooled: Spooled | undefined): BulkValue | undefined =>
+  spooled && { length: spooled.length, body: contentOf(spooled) }
+
+/** Opens the file when its first byte is asked for: an instance may have thousands of values, and may be refused. */
+async function* contentOf({ path }: Spooled): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path)
+}

@@ -1,7 +1,8 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
+import type { InstanceUpload } from '../../src/clusters/cluster.ts'
 import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
@@ -149,5 +150,61 @@ describe('storing metadata and bulk data that come apart', () => {
     const { home, service } = setup()
     const answer = await service.store({ ...request, parts: parts(json(metadata('bulk/2'))) }, signal)
     expect([answer.status, reasonsIn(answer.response), home.held.size]).toEqual([409, [0xc000], 0])
+  })
+
+  describe('with many values', () => {
+    const count = 40
+    const privateTag = (index: number) => `0029${(0x1000 + index).toString(16).toUpperCase()}`
+    const values = Array.from({ length: count }, (_, index) => `bulk/${index}`)
+    const dataset = (): Dataset => ({
+      ...metadata('bulk/0'),
+      ...Object.fromEntries(values.map((uri, index) => [privateTag(index), { vr: 'OB', BulkDataURI: uri }])),
+    })
+    const many = () =>
+      parts(
+        json(dataset()),
+        ...values.map((location) => ({ ...pixels, location, body: bodies(Buffer.alloc(100_000)) })),
+      )
+    const openFiles = () =>
+      readdirSync('/proc/self/fd').filter((it) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${it}`).startsWith(spoolDir)
+        } catch {
+          return false
+        }
+      }).length
+
+    it('has one file of bulk data open at a time', async () => {
+      const { home } = setup()
+      const seen: number[] = []
+      const service = createStoreService({ ...deps, maxBufferedPartBytes: 1, home, replicate: async () => undefined })
+      const store = home.store.bind(home)
+      home.store = (uploads) => store(watched(uploads))
+      async function* watched(uploads: AsyncIterable<InstanceUpload>) {
+        for await (const upload of uploads) yield { ...upload, body: counted(upload.body) }
+      }
+      async function* counted(body: AsyncIterable<Uint8Array>) {
+        for await (const chunk of body) {
+          seen.push(openFiles())
+          yield chunk
+        }
+      }
+      expect((await service.store({ ...request, parts: many() }, signal)).status).toBe(200)
+      expect(seen.length).toBeGreaterThan(count)
+      expect(Math.max(...seen)).toBe(1)
+    })
+
+    it('has none open after an instance was refused before it was read', async () => {
+      const { home } = setup()
+      const service = createStoreService({ ...deps, maxBufferedPartBytes: 1, home, replicate: async () => undefined })
+      const refused = await service.store({ ...request, study: madeUid() as Uid, parts: many() }, signal)
+      expect(reasonsIn(refused.response)).toEqual([0xa900])
+      const incomplete = parts(
+        json({ ...dataset(), [privateTag(count)]: { vr: 'OB', BulkDataURI: 'bulk/none' } }),
+        pixels,
+      )
+      expect(reasonsIn((await service.store({ ...request, parts: incomplete }, signal)).response)).toEqual([0xc000])
+      expect(openFiles()).toBe(0)
+    })
   })
 })
