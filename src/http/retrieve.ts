@@ -46,12 +46,16 @@ async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDe
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/dicom' })
 }
 
+/**
+ * 200 with the warning even when a cluster is silent, as of a search: viewers take a 206 of JSON for a failure, and with
+ * one cluster down not one study would open.
+ */
 async function metadata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = targetIn(c)
   const contentType = negotiateJson(acceptedTypes(c))
   const answer = await retrieve.metadata(target, dicomwebRoot(c, config), c.env.exchange.signal)
   warn(c, config.site, answer.warnings)
-  return stream(c, { status: answer.status, contentType, body: jsonArray(answer.body) })
+  return stream(c, { status: 200, contentType, body: jsonArray(answer.body) })
 }
 
 async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {

@@ -99,6 +99,16 @@ describe('metadata', () => {
     },
   )
 
+  it('that a silent cluster is missing from is a 200 with a warning, since viewers take a 206 for a failure', async () => {
+    const warnings = ['Results are incomplete: cluster south timed-out']
+    const { onMetadata } = site.services
+    site.services.onMetadata = async (...asked) => ({ ...(await onMetadata(...asked)), status: 206, warnings })
+    const response = await site.fetch(`/dicom-web/studies/${study}/metadata`)
+    expect(response.status).toBe(200)
+    expect(response.headers.get('warning')).toBe('299 north: Results are incomplete: cluster south timed-out')
+    expect(await response.json()).toHaveLength(1)
+  })
+
   it('of many instances is one valid list', async () => {
     const filler = 'x'.repeat(1000)
     site.services.onMetadata = async () =>
