@@ -1,6 +1,7 @@
 import type { LevelRules, NewInstance } from '../../db/embedded-store.ts'
-import type { Attribute, Dataset, Tag } from '../../dicom/dataset.ts'
+import type { Dataset, MutableDataset, Tag } from '../../dicom/dataset.ts'
 import { firstNumber, firstString } from '../../dicom/dataset.ts'
+import { isBlank, mergePatient, patientTags } from '../../dicom/patient.ts'
 import { defaultReturned, tag } from '../../dicom/tags.ts'
 
 /** Which level of the information model an attribute describes, PS3.3 A.1.2. */
@@ -107,21 +108,24 @@ function instanceNumber(metadata: Dataset): number {
     : largestInteger
 }
 
-/** The first instance of a study or series says what it is; later ones only fill what it left blank. */
+/**
+ * The first instance of a study or series says what it is; later ones only fill what it left blank. Who the patient is
+ * comes from one of them.
+ */
 export const rules: LevelRules = {
-  merge: (known, incoming) => ({
-    ...incoming,
-    ...Object.fromEntries(Object.entries(known).filter(([key, it]) => !isBlank(it) || incoming[key] === undefined)),
-  }),
+  merge: (known, incoming) => {
+    const merged: MutableDataset = { ...mergePatient([known, incoming]) }
+    for (const [key, attribute] of [...Object.entries(known), ...Object.entries(incoming)]) {
+      if (isBlank(merged[key]) && !patientTags.has(key)) merged[key] = attribute
+    }
+    return merged
+  },
   columns: (study) => ({
     studyDate: plainDate(firstString(study, tag.StudyDate) ?? ''),
     patientID: column(firstString(study, tag.PatientID)),
     accessionNumber: column(firstString(study, tag.AccessionNumber)),
   }),
 }
-
-const isBlank = ({ Value, InlineBinary }: Attribute): boolean =>
-  InlineBinary === undefined && (Value ?? []).every((value) => value === null || value === '')
 
 /** Characters of an indexed value: the standard allows 64 (PS3.5 6.2), an index refuses thousands. */
 export const maxColumnLength = 128
