@@ -149,7 +149,7 @@ function expectNothingLeaked({ headers, bytes }: Answer, archives: Archives): vo
 /** A reader of multipart of the test's own, strict about what RFC 2046 wants of whoever writes. */
 function splitParts(type: string, bytes: Buffer): AnswerPart[] {
   const boundary = /^multipart\/related;.*boundary="?([^";]+)"?/.exec(type)?.[1]
-  if (boundary === undefined) throw new Error(`not multipart but ${JSON.stringify(type)}`)
+  if (boundary === undefined) throw new Error(`not multipart but ${type}: ${bytes.subarray(0, 500).toString()}`)
   const delimiter = Buffer.from(`\r\n--${boundary}`)
   const all = Buffer.concat([Buffer.from('\r\n'), bytes])
   const parts: AnswerPart[] = []
