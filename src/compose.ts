@@ -108,8 +108,16 @@ const openEmbedded = (config: Config, { id, role, priority, timeoutMs }: Cluster
 const openRemote = (config: Config, cluster: ClusterConfig, { metrics }: Parts) =>
   createDicomwebCluster(cluster, { limits: config.limits, clock, telemetry: metrics })
 
-/** Jobs at the same time; each holds at most one connection to each of its clusters for long. */
-const pace: Pace = { concurrency: 4, pollMs: 2000, renewMs: 20_000, retryMs: 2000, maxRetryMs: 300_000 }
+const pace: Pace = {
+  concurrency: 4,
+  perTarget: 2,
+  pollMs: 2000,
+  renewMs: 20_000,
+  renewTimeoutMs: 15_000,
+  jobTimeoutMs: 3_600_000,
+  retryMs: 2000,
+  maxRetryMs: 300_000,
+}
 const leaseMs = 60_000
 
 function replicationOf(config: Config, { db, clusters, log, metrics }: Parts & { clusters: Clusters }): Replication {
@@ -127,7 +135,8 @@ function replicationOf(config: Config, { db, clusters, log, metrics }: Parts & {
     return role === 'linked' && updates !== 'none' && cluster ? [{ cluster, updates }] : []
   })
   const sourcesFor = (study: Uid, target: string) => replicationSources(db, clusters.all, study, target)
-  return createReplication({ targets, sourcesFor, queue, clock, log, telemetry: metrics, pace })
+  const { maxBufferedPartBytes } = config.limits
+  return createReplication({ targets, sourcesFor, queue, clock, log, telemetry: metrics, pace, maxBufferedPartBytes })
 }
 
 /** Home and the linked clusters that were seen to hold something of the study; never a third party's content. */

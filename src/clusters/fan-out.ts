@@ -76,7 +76,7 @@ function asClusterError(cluster: Cluster, thrown: unknown, signal: AbortSignal):
 }
 
 /** Settles as the work does, or rejects as soon as the signal fires; the work's late result is dropped. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+export function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(signal.reason)
     if (signal.aborted) onAbort()

@@ -1,5 +1,5 @@
 import { ClusterError } from '../core/outcome.ts'
-import { firstString } from '../dicom/dataset.ts'
+import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import type { Cluster, Target } from './cluster.ts'
@@ -31,7 +31,14 @@ export async function takeInventory(cluster: Cluster, target: Target, signal: Ab
   for (const row of rows) {
     const instance = firstString(row, tag.SOPInstanceUID)
     const series = firstString(row, tag.SeriesInstanceUID) ?? target.series
-    if (isUid(instance) && isUid(series)) inventory.set(instance, series)
+    if (isUid(instance) && isUid(series) && isBelow(row, target)) inventory.set(instance, series)
   }
   return inventory
+}
+
+/** Clusters may answer with more than was asked for. */
+function isBelow(row: Dataset, { study, series, instance }: Target): boolean {
+  const says = (key: Tag, wanted: Uid | undefined) =>
+    wanted === undefined || (firstString(row, key) ?? wanted) === wanted
+  return says(tag.StudyInstanceUID, study) && says(tag.SeriesInstanceUID, series) && says(tag.SOPInstanceUID, instance)
 }

@@ -4,7 +4,7 @@ import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
-import { type Copy, type Level, type MergedRow, mergeCopies, uidTag } from './merge.ts'
+import { type Copy, identityOf, type Level, type MergedRow, mergeCopies, uidTag } from './merge.ts'
 
 /**
  * A filter hides halves: CT at one cluster, MR of the same study at another. Asks the clusters that did not show a
@@ -60,11 +60,11 @@ function sharedStudy(rows: readonly Dataset[]): Pick<SearchRequest, 'study'> {
 }
 
 function addCopies(level: Level, page: readonly MergedRow[], more: readonly Copy[]): MergedRow[] {
-  const byRow = Map.groupBy(more, ({ row }) => firstString(row, uidTag[level]))
+  const byRow = Map.groupBy(more, ({ row }) => identityOf(level, row))
   return page.map((row) => {
-    const found = (byRow.get(row.uid) ?? []).filter((copy) =>
+    const found = (byRow.get(identityOf(level, row.dataset)) ?? []).filter((copy) =>
       row.copies.every(({ cluster }) => cluster !== copy.cluster),
     )
-    return found.length > 0 ? mergeCopies(row.uid, [...row.copies, ...found]) : row
+    return found.length > 0 ? mergeCopies(level, [...row.copies, ...found]) : row
   })
 }

@@ -10,6 +10,9 @@ import { type Copy, countTags, type Level, type MergedRow } from './merge.ts'
 /** Series Instance UID → instances of one copy, `undefined` where its cluster does not count them. */
 type Census = ReadonlyMap<Uid, number | undefined>
 
+/** Bounded in UIDs, about 150 bytes each; and in time, for clusters whose rows carry no count that could change. */
+const remembered = { sizeCalculation: ({ size }: { readonly size: number }) => size + 1, ttl: 300_000 }
+
 /** Rows recounted at the same time for one query. */
 const atOnce = 8
 /** More series than the studies of a page have. */
@@ -22,11 +25,8 @@ const maxSeries = 100_000
  * What a cluster told is remembered until it tells another count.
  */
 export class Counts {
-  readonly #censuses = new LRUCache<string, Census>({ maxSize: 500_000, sizeCalculation: ({ size }) => size + 1 })
-  readonly #instances = new LRUCache<string, ReadonlySet<Uid>>({
-    maxSize: 2_000_000,
-    sizeCalculation: ({ size }) => size + 1,
-  })
+  readonly #censuses = new LRUCache<string, Census>({ ...remembered, maxSize: 200_000 })
+  readonly #instances = new LRUCache<string, ReadonlySet<Uid>>({ ...remembered, maxSize: 400_000 })
 
   /** `inexact` lists the rows whose counts stayed the largest of the copies' because a cluster did not tell more. */
   async correct(
@@ -71,9 +71,14 @@ export class Counts {
           studies.map(({ uid }) => uid),
           signal,
         )
-        for (const { copy, uid } of studies) this.#censuses.set(keyOf(copy, uid), censuses.get(uid) ?? new Map())
+        for (const { copy, uid } of studies) this.#remember(copy, uid, censuses.get(uid))
       },
     )
+  }
+
+  /** A study that is there has series: a cluster that lists none does not answer such questions. */
+  #remember(copy: Copy, study: string, census: Census | undefined): void {
+    if (census && census.size > 0) this.#censuses.set(keyOf(copy, study), census)
   }
 
   async #count(level: Level, row: MergedRow, clusters: readonly Cluster[], budget: Budget) {

@@ -6,6 +6,7 @@ import {
   type MutableDataset,
   type Tag,
 } from '../dicom/dataset.ts'
+import { isBlank, mergePatient, patientTags } from '../dicom/patient.ts'
 import { tag } from '../dicom/tags.ts'
 import type { QueryRequest } from './service.ts'
 
@@ -39,35 +40,49 @@ export const uidTag = {
 } as const satisfies Record<Level, Tag>
 
 /**
- * One row per UID, the same whatever the order in which the clusters answered. Rows without the UID of their level
- * are dropped: they cannot be told apart.
+ * One row per study, series or instance, the same whatever the order in which the clusters answered. Below studies the
+ * UIDs of the parents count too: a series that two clusters file under two studies is two rows, of two patients maybe.
+ * Rows without the UID of their level are dropped: they cannot be told apart.
  */
 export function mergeRows(level: Level, answers: readonly ClusterRows[]): Map<string, MergedRow> {
   const copies = new Map<string, Copy[]>()
   for (const { cluster, rank, rows } of answers) {
-    for (const row of rows) addCopy(copies, firstString(row, uidTag[level]), { cluster, rank, row })
+    for (const row of rows) addCopy(copies, identityOf(level, row), { cluster, rank, row })
   }
   const merged = new Map<string, MergedRow>()
-  for (const [uid, found] of copies) merged.set(uid, mergeCopies(uid, found))
+  for (const [identity, found] of copies) merged.set(identity, mergeCopies(level, found))
   return merged
 }
 
-function addCopy(copies: Map<string, Copy[]>, uid: string | undefined, copy: Copy): void {
-  if (uid === undefined) return
-  const known = copies.get(uid)
-  if (!known) copies.set(uid, [copy])
+/** What a row is a row of, or `undefined` when it does not say. */
+export function identityOf(level: Level, row: Dataset): string | undefined {
+  const uids = pathTags[level].map((key) => firstString(row, key) ?? '')
+  return uids.at(-1) === '' ? undefined : uids.join('/')
+}
+
+const pathTags: Readonly<Record<Level, readonly Tag[]>> = {
+  study: [tag.StudyInstanceUID],
+  series: [tag.StudyInstanceUID, tag.SeriesInstanceUID],
+  instance: [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID],
+}
+
+function addCopy(copies: Map<string, Copy[]>, identity: string | undefined, copy: Copy): void {
+  if (identity === undefined) return
+  const known = copies.get(identity)
+  if (!known) copies.set(identity, [copy])
   else if (known.every(({ cluster }) => cluster !== copy.cluster)) known.push(copy)
 }
 
 /** Merges the copies of one study, series or instance (wire contract 2.3). */
-export function mergeCopies(uid: string, found: readonly Copy[]): MergedRow {
+export function mergeCopies(level: Level, found: readonly Copy[]): MergedRow {
   const copies = found.toSorted((a, b) => a.rank - b.rank || compareText(a.cluster, b.cluster))
   const rows = copies.map(({ row }) => row)
+  const uid = firstString(rows[0] ?? {}, uidTag[level]) ?? ''
   return { uid, copies, dataset: rows.length === 1 && rows[0] ? rows[0] : mergeDatasets(rows) }
 }
 
 function mergeDatasets(rows: readonly Dataset[]): Dataset {
-  const merged: MutableDataset = {}
+  const merged: MutableDataset = { ...mergePatient(rows) }
   for (const row of rows) fillBlanks(merged, row)
   for (const key of unionTags) setIfAny(merged, key, union(rows, key))
   for (const key of countTags) setIfAny(merged, key, largest(rows, key))
@@ -76,22 +91,11 @@ function mergeDatasets(rows: readonly Dataset[]): Dataset {
   return merged
 }
 
-/**
- * Identity comes from the most believed copy as a whole; others only fill what it leaves blank. A patient ID and its
- * issuer are one thing: an issuer is never taken from a copy that has another ID.
- */
 function fillBlanks(merged: MutableDataset, row: Dataset): void {
-  const samePatient = blank(merged[tag.PatientID]) || samePatientID(merged, row)
   for (const [key, attribute] of Object.entries(row)) {
-    if (!blank(merged[key])) continue
-    if (issuerTags.has(key) && !samePatient) continue
-    merged[key] = attribute
+    if (isBlank(merged[key]) && !patientTags.has(key)) merged[key] = attribute
   }
 }
-
-const samePatientID = (a: Dataset, b: Dataset) => firstString(a, tag.PatientID) === firstString(b, tag.PatientID)
-
-const issuerTags: ReadonlySet<Tag> = new Set([tag.IssuerOfPatientID, tag.IssuerOfPatientIDQualifiersSequence])
 
 const unionTags = [tag.ModalitiesInStudy, tag.SOPClassesInStudy, tag.AnatomicRegionsInStudyCodeSequence]
 
@@ -100,12 +104,6 @@ export const countTags = [
   tag.NumberOfStudyRelatedInstances,
   tag.NumberOfSeriesRelatedInstances,
 ]
-
-export const blank = (attribute: Attribute | undefined): boolean =>
-  attribute === undefined ||
-  (attribute.BulkDataURI === undefined && attribute.InlineBinary === undefined && !attribute.Value?.some(isSomething))
-
-const isSomething = (value: unknown) => value !== null && value !== undefined && value !== ''
 
 function setIfAny(merged: MutableDataset, key: Tag, attribute: Attribute | undefined): void {
   if (attribute) merged[key] = attribute

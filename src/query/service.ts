@@ -13,7 +13,7 @@ import { type ClusterRows, type MergedRow, mergeRows } from './merge.ts'
 import { pageOf, sortRows } from './page.ts'
 import { type PlanRules, planQuery } from './plan.ts'
 import { render } from './render.ts'
-import { verifyRows } from './verify.ts'
+import { rowsBelow, verifyRows } from './verify.ts'
 
 /** One of the six QIDO-RS resources, PS3.18 10.6: rows of a level, all of them or below a study or series. */
 export interface QueryRequest {
@@ -71,7 +71,7 @@ export function createQueryService(deps: QueryDependencies): QueryService {
         Math.min(query.limit ?? deps.maxResults, deps.maxResults),
       )
 
-      const answered = plan.ask.filter(({ id }) => answers.some(({ cluster }) => cluster === id))
+      const answered = plan.ask.filter((_, index) => outcomes[index]?.status === 'ok')
       const whole = canHide(level, plan.request)
         ? await completeRows(level, page, { clusters: answered, request: plan.request, rankOf }, budget)
         : { rows: page, outcomes: [] }
@@ -107,7 +107,10 @@ function failWhenNobodyAnswered(outcomes: readonly Outcome<unknown>[]): void {
   })
 }
 
-/** Keeps from each answer what matches; an answer that cannot be checked is left out with a warning. */
+/**
+ * Keeps from each answer what matches; an answer that cannot be checked is left out with a warning. Throws when that
+ * leaves none: nobody can say whether there is something.
+ */
 function verifyAnswers(
   request: SearchRequest,
   outcomes: readonly Outcome<{ rows: readonly Dataset[]; truncated: boolean }>[],
@@ -116,18 +119,20 @@ function verifyAnswers(
   const constraints = compileConstraints(request.constraints)
   const answers: ClusterRows[] = []
   const warnings: string[] = []
+  const unable: string[] = []
   for (const outcome of outcomes) {
     if (outcome.status !== 'ok') continue
     const { cluster, value } = outcome
-    const { rows, unverifiable } = verifyRows(request.level, value.rows, constraints)
+    const { rows, unverifiable } = verifyRows(rowsBelow(request, value.rows), constraints)
     if (unverifiable.length > 0) {
-      warnings.push(`Results are incomplete: cluster ${cluster} cannot match by ${unverifiable.join(', ')}`)
+      unable.push(`cluster ${cluster} cannot match by ${unverifiable.join(', ')}`)
       continue
     }
     if (value.truncated) warnings.push(`Results are incomplete: cluster ${cluster} has more than ${request.limit} rows`)
     answers.push({ cluster, rank: rankOf(cluster), rows })
   }
-  return { answers, warnings }
+  if (answers.length === 0 && unable.length > 0) throw new LinkError('bad-gateway', unable.join('; '))
+  return { answers, warnings: [...warnings, ...unable.map((text) => `Results are incomplete: ${text}`)] }
 }
 
 function missing(outcomes: readonly Outcome<unknown>[]): string[] {

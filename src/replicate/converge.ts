@@ -1,7 +1,8 @@
-import type { Cluster, InstanceUpload, StoreResult } from '../clusters/cluster.ts'
+import type { Cluster, InstanceUpload, StoreResult, Target } from '../clusters/cluster.ts'
 import { type Inventory, takeInventory } from '../clusters/inventory.ts'
+import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
-import { sniffInstance } from '../dicom/part10.ts'
+import { holdBack } from '../dicom/hold-back.ts'
 import type { Uid } from '../dicom/uid.ts'
 
 export interface ConvergeResult {
@@ -16,13 +17,15 @@ export interface ConvergeOptions {
   readonly sources: readonly Cluster[]
   /** False: only a target that holds something of the study already gets the rest (`updates: holders`). */
   readonly startsStudies: boolean
+  /** Bytes of an instance read whole before the target sees it, so that one that cannot be read does no harm. */
+  readonly maxBufferedPartBytes: number
 }
 
 /**
  * Makes one cluster hold everything of one study that the sources hold: compares inventories and sends what is
  * missing, streamed from the best location, in the transfer syntax it is stored in. Running it again changes nothing.
- * A source that does not answer does not keep the others from being read. Throws `ClusterError` when it could not be
- * brought to its end, by that source too; what was sent until then counts next time.
+ * A source that does not answer and an instance that cannot be read do not keep the others from being sent. Throws
+ * `ClusterError` when it could not be brought to its end, by those too; what was sent until then counts next time.
  */
 export async function converge(
   study: Uid,
@@ -32,11 +35,13 @@ export async function converge(
 ): Promise<ConvergeResult> {
   const held = await takeInventory(target, { study }, signal)
   if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [] }
-  const { holdings, failure } = await inventoriesOf(options.sources, study, signal)
-  const missing = difference(holdings, held)
-  const results = missing.length > 0 ? await target.store(uploads(study, missing, holdings, signal), signal) : []
+  const failures: unknown[] = []
+  const holdings = await inventoriesOf(options.sources, study, failures, signal)
+  const missing = whatIsMissing(study, holdings, held)
+  const uploads = readAll(missing, options.maxBufferedPartBytes, failures, signal)
+  const results = missing.length > 0 ? await target.store(uploads, signal) : []
   const refused = permanentRefusals(target, results)
-  if (failure) throw failure
+  if (failures.length > 0) throw failures[0]
   return { sent: results.length - refused.length, refused }
 }
 
@@ -45,79 +50,109 @@ interface Holding {
   readonly inventory: Inventory
 }
 
-async function inventoriesOf(sources: readonly Cluster[], study: Uid, signal: AbortSignal) {
+async function inventoriesOf(
+  sources: readonly Cluster[],
+  study: Uid,
+  failures: unknown[],
+  signal: AbortSignal,
+): Promise<Holding[]> {
   const taken = await Promise.allSettled(sources.map((cluster) => takeInventory(cluster, { study }, signal)))
-  const holdings = sources.flatMap((cluster, index): Holding[] => {
+  failures.push(...taken.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : [])))
+  return sources.flatMap((cluster, index): Holding[] => {
     const outcome = taken[index]
     return outcome?.status === 'fulfilled' ? [{ cluster, inventory: outcome.value }] : []
   })
-  const failure: unknown = taken.find((outcome) => outcome.status === 'rejected')?.reason
-  return { holdings, failure }
 }
 
-type Missing = readonly [instance: Uid, series: Uid]
+interface Missing {
+  readonly target: Required<Target>
+  readonly holders: readonly Cluster[]
+}
 
-function difference(holdings: readonly Holding[], held: Inventory): Missing[] {
+function whatIsMissing(study: Uid, holdings: readonly Holding[], held: Inventory): Missing[] {
   const union = new Map(holdings.flatMap(({ inventory }) => [...inventory]))
-  return [...union].filter(([instance]) => !held.has(instance))
+  return [...union].flatMap(([instance, series]): Missing[] => {
+    if (held.has(instance)) return []
+    const holders = holdings.filter(({ inventory }) => inventory.has(instance)).map(({ cluster }) => cluster)
+    return [{ target: { study, series, instance }, holders }]
+  })
 }
 
-async function* uploads(
-  study: Uid,
+/** What cannot be read is passed over and noted. */
+async function* readAll(
   missing: readonly Missing[],
-  holdings: readonly Holding[],
+  maxBytes: number,
+  failures: unknown[],
   signal: AbortSignal,
 ): AsyncGenerator<InstanceUpload> {
-  for (const [instance, series] of missing) {
-    const holders = holdings.filter(({ inventory }) => inventory.has(instance)).map(({ cluster }) => cluster)
-    yield* fetchFromAny(holders, { study, series, instance }, signal)
+  for (const { target, holders } of missing) {
+    const opened = await openAtAny(holders, target, maxBytes, signal)
+    if (opened instanceof ClusterError) {
+      failures.push(opened)
+      continue
+    }
+    try {
+      yield opened.upload
+    } finally {
+      await opened.close()
+    }
   }
 }
 
-/** The instance from the first holder that begins to deliver it. */
-async function* fetchFromAny(
+interface Opened {
+  readonly upload: InstanceUpload
+  close(): Promise<void>
+}
+
+/** The instance from the first holder that delivers it, or why the last one did not. */
+async function openAtAny(
   holders: readonly Cluster[],
-  target: { study: Uid; series: Uid; instance: Uid },
+  target: Required<Target>,
+  maxBytes: number,
   signal: AbortSignal,
-): AsyncGenerator<InstanceUpload> {
-  let failure: unknown
+): Promise<Opened | ClusterError> {
+  let failure = new ClusterError('any', 'not-found', `nobody holds instance ${target.instance}`)
   for (const holder of holders) {
-    let begun = false
     try {
-      const request = { kind: 'instances', target, transferSyntax: '*', patient: true } as const
-      const parts = await holder.retrieve(request, signal)
-      for await (const part of parts) {
-        const upload = await identify(holder, part.body, target.instance)
-        begun = true
-        yield upload
-      }
-      if (begun) return
+      return await open(holder, target, maxBytes, signal)
     } catch (thrown) {
-      if (begun || !(thrown instanceof ClusterError)) throw thrown
+      if (!(thrown instanceof ClusterError)) throw thrown
       failure = thrown
     }
   }
-  throw (
-    failure ??
-    new ClusterError(holders[0]?.id ?? 'unknown', 'malformed', `lists instance ${target.instance} but sends nothing`)
-  )
+  return failure
 }
 
-/** Bytes of an instance within which its UIDs must have been found. */
-const maxHeaderBytes = 1024 * 1024
-
-async function identify(holder: Cluster, body: AsyncIterable<Uint8Array>, expected: Uid): Promise<InstanceUpload> {
-  const upload = await sniffInstance(body, { maxHeaderBytes })
-  if (upload.header.sopInstanceUID === expected) return upload
-  throw new ClusterError(holder.id, 'malformed', `answered with another instance than ${expected}`)
+async function open(holder: Cluster, target: Required<Target>, maxBytes: number, signal: AbortSignal): Promise<Opened> {
+  const request = { kind: 'instances', target, transferSyntax: '*', patient: true } as const
+  const parts = (await holder.retrieve(request, signal))[Symbol.asyncIterator]()
+  const close = async () => void (await parts.return?.())
+  try {
+    const first = await parts.next()
+    if (first.done)
+      throw new ClusterError(holder.id, 'malformed', `lists instance ${target.instance} but sends nothing`)
+    const { header, body } = await sniffPart(holder, first.value)
+    if (header.sopInstanceUID !== target.instance) {
+      throw new ClusterError(holder.id, 'malformed', `answered with another instance than ${target.instance}`)
+    }
+    const whole = await holdBack({ ...first.value, body }, maxBytes)
+    return { upload: { header, body: whole.body }, close }
+  } catch (thrown) {
+    await close()
+    throw thrown
+  }
 }
 
 /**
  * Reasons that asking again does not change: no such SOP class here (0122H, A8xxH), other content under the same UID
- * (0111H), not understood (Cxxx). Any other failure, out of resources above all, may pass and fails the run.
+ * (0111H), data set and class do not fit (A9xxH), not understood (Cxxx). Any other failure, out of resources above all, may pass and fails the run.
  */
 const isPermanent = (reason: number) =>
-  reason === 0x0111 || reason === 0x0122 || (reason & 0xf000) === 0xc000 || (reason & 0xff00) === 0xa800
+  reason === 0x0111 ||
+  reason === 0x0122 ||
+  (reason & 0xf000) === 0xc000 ||
+  (reason & 0xff00) === 0xa800 ||
+  (reason & 0xff00) === 0xa900
 
 function permanentRefusals(target: Cluster, results: readonly StoreResult[]) {
   const failed = results.flatMap(({ header, outcome }) =>

@@ -1,5 +1,7 @@
 import type { Cluster } from '../clusters/cluster.ts'
+import { untilAborted } from '../clusters/fan-out.ts'
 import type { Clock } from '../core/clock.ts'
+import { deadline } from '../core/deadline.ts'
 import { toError } from '../core/errors.ts'
 import type { Log, Telemetry } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
@@ -48,15 +50,21 @@ export interface ReplicationDependencies<J extends Job> {
   readonly log: Log
   readonly telemetry: Telemetry
   readonly pace: Pace
+  readonly maxBufferedPartBytes: number
 }
 
 export interface Pace {
-  /** Jobs at the same time, for all targets together. */
+  /** Jobs at the same time, for all targets together and for each of them: a slow one leaves room for the others. */
   readonly concurrency: number
+  readonly perTarget: number
   /** How often the queue is looked at when nothing was announced: other proxies put jobs there too. */
   readonly pollMs: number
   /** How often a lease is renewed; well below its length. */
   readonly renewMs: number
+  /** How long a renewal may take; together with `renewMs` shorter than the lease. */
+  readonly renewTimeoutMs: number
+  /** Longest run of one job; what it sent until then counts for the next. */
+  readonly jobTimeoutMs: number
   /** First and longest wait after a failure; it doubles in between, with jitter. */
   readonly retryMs: number
   readonly maxRetryMs: number
@@ -67,25 +75,27 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
   const { targets, queue, clock, log, pace } = deps
   const ids = targets.map(({ cluster }) => cluster.id)
   const stopping = new AbortController()
-  const running = new Set<Promise<void>>()
+  const running = new Map<J, Promise<void>>()
   let announced = new AbortController()
   let loop: Promise<void> = Promise.resolve()
 
   async function work(): Promise<void> {
     while (!stopping.signal.aborted) {
-      const free = pace.concurrency - running.size
-      const claimed = free > 0 ? await claim(free) : []
-      for (const job of claimed) launch(job)
-      if (claimed.length < free || free === 0) await pause()
+      const job = await claim()
+      if (job) running.set(job, perform(job))
+      else await pause()
     }
   }
 
-  async function claim(limit: number): Promise<readonly J[]> {
+  /** The next job of a target that has room; one at a time, so that no target takes the room of the others. */
+  async function claim(): Promise<J | undefined> {
+    const busy = (id: string) => [...running.keys()].filter(({ cluster }) => cluster === id).length
+    const open = running.size < pace.concurrency ? ids.filter((id) => busy(id) < pace.perTarget) : []
     try {
-      return await queue.claim(ids, limit)
+      return open.length > 0 ? (await queue.claim(open, 1))[0] : undefined
     } catch (thrown) {
       log.error({ error: toError(thrown).message }, 'replication queue unavailable')
-      return []
+      return undefined
     }
   }
 
@@ -94,57 +104,58 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     const wake = new AbortController()
     const until = AbortSignal.any([stopping.signal, announced.signal, wake.signal])
     const elapsed = clock.sleep(pace.pollMs, until).catch(() => undefined)
-    await Promise.race([elapsed, ...running])
+    await Promise.race([elapsed, ...running.values()])
     wake.abort()
     if (announced.signal.aborted) announced = new AbortController()
   }
 
-  function launch(job: J): void {
-    const run = perform(job).finally(() => running.delete(run))
-    running.add(run)
-  }
-
+  /** Runs a job while its lease holds. Never rejects. */
   async function perform(job: J): Promise<void> {
     const abandoned = new AbortController()
-    const signal = AbortSignal.any([stopping.signal, abandoned.signal])
-    const renewal = keepLease(job, abandoned, signal)
+    const ended = AbortSignal.any([stopping.signal, abandoned.signal])
+    const renewal = keepLease(job, abandoned, ended)
     try {
-      await settle(job, signal)
+      await settle(job, ended)
     } catch (thrown) {
-      log.error(
-        { study: job.study, cluster: job.cluster, error: toError(thrown).message },
-        'replication job not settled',
-      )
+      const error = toError(thrown).message
+      log.error({ study: job.study, cluster: job.cluster, error }, 'replication job not settled')
     } finally {
       abandoned.abort()
       await renewal
+      running.delete(job)
     }
   }
 
-  async function keepLease(job: J, abandoned: AbortController, signal: AbortSignal): Promise<void> {
-    try {
-      while (!signal.aborted) {
-        await clock.sleep(pace.renewMs, signal)
-        if (!(await queue.renew(job))) abandoned.abort(new Error('lease lost'))
-      }
-    } catch (thrown) {
-      // Not being able to renew is as good as having lost the lease: somebody else may take the job.
-      if (!signal.aborted) abandoned.abort(toError(thrown))
+  /** Not being able to renew is as good as having lost the lease: somebody else may take the job. */
+  async function keepLease(job: J, abandoned: AbortController, ended: AbortSignal): Promise<void> {
+    const slept = () =>
+      clock.sleep(pace.renewMs, ended).then(
+        () => true,
+        () => false,
+      )
+    while (await slept()) {
+      if (!(await isRenewed(job))) abandoned.abort(new Error('lease lost'))
     }
+  }
+
+  async function isRenewed(job: J): Promise<boolean> {
+    using wait = deadline(clock, pace.renewTimeoutMs)
+    return await untilAborted(queue.renew(job), wait.signal).catch(() => false)
   }
 
   /** Runs a job and tells the queue how it went. */
-  async function settle(job: J, signal: AbortSignal): Promise<void> {
+  async function settle(job: J, ended: AbortSignal): Promise<void> {
+    using limit = deadline(clock, pace.jobTimeoutMs, ended)
     try {
-      await run(job, signal)
+      await run(job, limit.signal)
       await queue.complete(job)
     } catch (thrown) {
-      if (signal.aborted) return void (await queue.release(job))
+      if (ended.aborted) return void (await queue.release(job))
       const retryInMs = backoff(job.attempts, pace)
-      const error = toError(thrown)
-      log.warn({ study: job.study, cluster: job.cluster, retryInMs, error: error.message }, 'replication put off')
+      const error = toError(thrown).message
+      log.warn({ study: job.study, cluster: job.cluster, retryInMs, error }, 'replication put off')
       deps.telemetry.convergeRun(job.cluster, 'failed', 0)
-      await queue.fail(job, error.message, retryInMs)
+      await queue.fail(job, error, retryInMs)
     }
   }
 
@@ -152,8 +163,12 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     const target = targets.find((it) => it.cluster.id === cluster)
     if (!target) return
     const sources = await deps.sourcesFor(study, cluster)
-    const startsStudies = target.updates === 'all'
-    const { sent, refused } = await converge(study, target.cluster, { sources, startsStudies }, signal)
+    const options = {
+      sources,
+      startsStudies: target.updates === 'all',
+      maxBufferedPartBytes: deps.maxBufferedPartBytes,
+    }
+    const { sent, refused } = await converge(study, target.cluster, options, signal)
     deps.telemetry.convergeRun(cluster, 'ok', sent)
     log.info({ study, cluster, sent, refused: refused.length }, 'study replicated')
     if (refused.length > 0) log.warn({ study, cluster, refused: refused.slice(0, 20) }, 'instances refused for good')
@@ -170,7 +185,7 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     async stop() {
       stopping.abort()
       await loop
-      await Promise.all(running)
+      await Promise.all(running.values())
     },
   }
 }

@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster, Target } from '../clusters/cluster.ts'
-import { Budget, fanOut } from '../clusters/fan-out.ts'
+import { Budget, fanOut, untilAborted } from '../clusters/fan-out.ts'
 import type { Clock } from '../core/clock.ts'
+import { deadline } from '../core/deadline.ts'
 import type { ClusterError } from '../core/outcome.ts'
 import { firstNumber, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
@@ -21,9 +22,12 @@ export interface StudyLocation {
 
 /**
  * How long an answer about a study is believed without asking again, in milliseconds: long enough for a viewer to
- * open it with one question a cluster, short enough that a series that arrives meanwhile is seen.
+ * open it with one question a cluster, short enough that a series that arrives meanwhile is seen; shorter when a
+ * cluster was silent, which may be back any moment.
  */
-const believedMs = 10_000
+const believedMs = { whole: 10_000, partial: 2000 }
+/** The index is a hint that saves a question; it is not waited for longer than the question would take. */
+const hintTimeoutMs = 1000
 
 export interface LocationIndex {
   /** Ids of the clusters that were seen to hold something of the study. */
@@ -39,6 +43,7 @@ export class Locator {
   readonly #index: LocationIndex
   readonly #clock: Clock
   readonly #recent = new LRUCache<Uid, { location: StudyLocation; at: number }>({ max: 5000 })
+  readonly #asking = new Map<Uid, Promise<StudyLocation>>()
 
   constructor(deps: { clusters: readonly Cluster[]; index: LocationIndex; clock: Clock }) {
     this.#clusters = deps.clusters
@@ -46,17 +51,26 @@ export class Locator {
     this.#clock = deps.clock
   }
 
-  /** Asks every cluster which series of the study it holds. A cluster that fails is listed as silent. */
+  /**
+   * Which series of the study each cluster holds. A cluster that fails is listed as silent. All who ask at the same
+   * time share one round of questions, which no single one of them cancels.
+   */
   async locate(study: Uid, signal: AbortSignal): Promise<StudyLocation> {
+    const fresh = this.#fresh(study)
+    if (fresh) return fresh
+    let asking = this.#asking.get(study)
+    if (!asking) {
+      asking = this.#ask(study).finally(() => this.#asking.delete(study))
+      this.#asking.set(study, asking)
+    }
+    return untilAborted(asking, signal)
+  }
+
+  #fresh(study: Uid): StudyLocation | undefined {
     const recent = this.#recent.get(study)
-    if (recent && this.#clock.now() - recent.at < believedMs) return recent.location
-    const location = await this.#ask(study, signal)
-    if (location.silent.length === 0) this.#recent.set(study, { location, at: this.#clock.now() })
-    this.#index.remember(
-      study,
-      location.holders.map(({ cluster, series }) => ({ cluster: cluster.id, ...sum(series) })),
-    )
-    return location
+    if (!recent) return undefined
+    const believed = recent.location.silent.length === 0 ? believedMs.whole : believedMs.partial
+    return this.#clock.now() - recent.at < believed ? recent.location : undefined
   }
 
   /**
@@ -66,8 +80,13 @@ export class Locator {
   async likely({ study, series }: Target): Promise<readonly Holder[]> {
     const recent = this.#recent.get(study)?.location.holders
     if (recent) return recent.filter((holder) => series === undefined || holder.series.has(series))
-    const known = new Set(await this.#index.holdersOf(study))
+    const known = new Set(await this.#hint(study))
     return this.#clusters.flatMap((cluster) => (known.has(cluster.id) ? [{ cluster, series: new Map() }] : []))
+  }
+
+  async #hint(study: Uid): Promise<readonly string[]> {
+    using wait = deadline(this.#clock, hintTimeoutMs)
+    return await untilAborted(this.#index.holdersOf(study), wait.signal).catch(() => [])
   }
 
   /** As {@link locate}, for who found `asked` to be the wrong ones: those that hold nothing are forgotten. */
@@ -85,15 +104,22 @@ export class Locator {
     this.#recent.delete(study)
   }
 
-  async #ask(study: Uid, signal: AbortSignal): Promise<StudyLocation> {
-    using budget = new Budget(this.#clock, signal)
+  async #ask(study: Uid): Promise<StudyLocation> {
+    using budget = new Budget(this.#clock, new AbortController().signal)
     const outcomes = await fanOut(this.#clusters, budget, (cluster, own) => seriesAt(cluster, study, own))
     const holders = outcomes.flatMap((outcome, index): Holder[] => {
       const cluster = this.#clusters[index]
       return outcome.status === 'ok' && outcome.value.size > 0 && cluster ? [{ cluster, series: outcome.value }] : []
     })
     const failed = outcomes.flatMap((outcome) => (outcome.status === 'failed' ? [outcome.error] : []))
-    return { holders, silent: failed.filter(({ reason }) => reason !== 'not-found') }
+    const location = { holders, silent: failed.filter(({ reason }) => reason !== 'not-found') }
+    // What nobody holds may arrive any moment.
+    if (holders.length > 0) this.#recent.set(study, { location, at: this.#clock.now() })
+    this.#index.remember(
+      study,
+      holders.map(({ cluster, series }) => ({ cluster: cluster.id, ...sum(series) })),
+    )
+    return location
   }
 }
 

@@ -1,14 +1,10 @@
 import type { Cluster, RetrieveRequest } from '../clusters/cluster.ts'
-import { LinkError } from '../core/errors.ts'
+import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
-import { sniffInstance } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { Item } from './union.ts'
-
-/** Bytes of an instance within which its UIDs must have been found. */
-const maxHeaderBytes = 1024 * 1024
 
 /** The parts of an answer, each held back. */
 export async function* heldBack(parts: Parts, maxBytes: number): AsyncGenerator<Part> {
@@ -26,7 +22,7 @@ export async function* identified(
   maxBytes: number,
 ): AsyncGenerator<Item<Part>> {
   for await (const part of parts) {
-    const { header, body } = await sniff(from, part)
+    const { header, body } = await sniffPart(from, part)
     if (header.studyInstanceUID !== study) continue
     yield { instance: header.sopInstanceUID, value: await holdBack({ ...part, body }, maxBytes) }
   }
@@ -49,24 +45,22 @@ async function* onlyInstance(wanted: Uid, items: AsyncIterable<Item<Part>>): Asy
   }
 }
 
+/** As many frames as were asked for: an answer with fewer is cut short, whatever its end says; more are of no interest. */
+async function* exactly(count: number, cluster: Cluster, frames: AsyncIterable<Part>): AsyncGenerator<Part> {
+  let given = 0
+  for await (const frame of frames) {
+    yield frame
+    if (++given === count) return
+  }
+  throw new ClusterError(cluster.id, 'truncated', `sent ${given} of ${count} frames`)
+}
+
 function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, maxBytes: number): AsyncIterable<Part> {
+  if (request.kind === 'frames') return exactly(request.frames.length, cluster, heldBack(parts, maxBytes))
   if (request.kind !== 'instances' || request.target.instance === undefined) return heldBack(parts, maxBytes)
   const { study, instance } = request.target
   return onlyInstance(instance, identified(cluster, study, parts, maxBytes))
 }
-
-async function sniff(cluster: Cluster, part: Part) {
-  try {
-    return await sniffInstance(part.body, { maxHeaderBytes })
-  } catch (thrown) {
-    if (!isNoInstance(thrown)) throw thrown
-    throw new ClusterError(cluster.id, 'malformed', 'sent a part that is no DICOM instance', { cause: thrown })
-  }
-}
-
-/** What `sniffInstance` says of the bytes, as opposed to what their source throws and to a caller that left. */
-const isNoInstance = (thrown: unknown): boolean =>
-  thrown instanceof LinkError && (thrown.code === 'bad-request' || thrown.code === 'too-large')
 
 /**
  * Asks one cluster after the other until one has delivered the first part whole; `errors` tells why others did not. The

@@ -113,7 +113,10 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     errors: ClusterError[],
     signal: AbortSignal,
   ): Promise<Parts> {
-    const { holders, silent } = await locator.relocate(target.study, asked, signal)
+    const moved = asked.length === 0 || errors.some(({ reason }) => reason === 'not-found')
+    const { holders, silent } = moved
+      ? await locator.relocate(target.study, asked, signal)
+      : await locator.locate(target.study, signal)
     const rest = ranked(holders, target.series).filter((cluster) => !asked.includes(cluster))
     const body = await firstToDeliver(rest, request, { maxBytes, signal, errors })
     if (!body) throw noHolderLeft(describe(target, request), [...errors, ...silent])

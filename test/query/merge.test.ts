@@ -65,6 +65,27 @@ describe('merging the copies of a study', () => {
     ])
   })
 
+  it('never makes one patient of two: what the believed copy leaves blank stays blank', () => {
+    const bob = {
+      [tag.PatientID]: ['Y2'],
+      [tag.PatientName]: [{ Alphabetic: 'Bob' }],
+      [tag.PatientBirthDate]: ['1950'],
+    }
+    const merged = mergeBoth(answer('home', 0, { [tag.PatientID]: ['X1'] }), answer('south', 1, bob))
+    expect([tag.PatientID, tag.PatientName, tag.PatientBirthDate].map((key) => firstString(merged, key))).toEqual([
+      'X1',
+      undefined,
+      undefined,
+    ])
+    const nobody = { [tag.IssuerOfPatientID]: ['NORTH'], [tag.PatientName]: [{ Alphabetic: 'Nobody' }] }
+    const named = mergeBoth(answer('home', 0, nobody), answer('south', 1, bob))
+    expect([tag.PatientID, tag.IssuerOfPatientID, tag.PatientName].map((key) => firstString(named, key))).toEqual([
+      'Y2',
+      undefined,
+      'Bob',
+    ])
+  })
+
   it('takes the best availability and the latest update', () => {
     const merged = mergeBoth(
       answer('home', 0, { [tag.InstanceAvailability]: ['OFFLINE'], [tag.StudyUpdateDateTime]: ['20240101120000'] }),

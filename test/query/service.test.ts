@@ -132,14 +132,30 @@ describe('a query', () => {
   })
 
   it('leaves out, with a warning, a cluster whose rows say nothing about a constraint', async () => {
-    const silent = one('north', madeInstance())
-    const { rows, warnings } = await setup([silent])('PatientComments=deaf')
-    expect(rows).toEqual([])
+    const silent = one('north')
+    const able = one('south', madeInstance(), { '00104000': ['deaf'] })
+    const { rows, warnings } = await setup([silent, able])('PatientComments=deaf')
+    expect(rows).toHaveLength(1)
     expect(warnings).toEqual(['Results are incomplete: cluster north cannot match by 00104000'])
   })
 
+  it('is a failure, not an empty list, when no cluster can match by it', async () => {
+    const search = setup([one('north', madeInstance(), { [tag.ModalitiesInStudy]: [] })])
+    await expect(search('PatientComments=deaf')).rejects.toMatchObject({ code: 'bad-gateway' })
+    await expect(search('AccessionNumber=A1')).rejects.toMatchObject({ code: 'bad-gateway' })
+  })
+
+  it('keeps a series that two clusters file under two studies as two rows', async () => {
+    const series = madeUid()
+    const anna = one('north', madeInstance({ series }), { [tag.PatientName]: [{ Alphabetic: 'Anna' }] })
+    const bob = one('south', madeInstance({ series }), { [tag.PatientName]: [{ Alphabetic: 'Bob' }] })
+    const { rows } = await setup([anna, bob])('', 'series')
+    expect(rows.map((row) => firstString(row, tag.PatientName)).toSorted()).toEqual(['Anna', 'Bob'])
+  })
+
   it('asks a constrained location only with a key that narrows', async () => {
-    const [north, cardio] = [one('north'), one('cardio')]
+    const named = { [tag.PatientName]: [{ Alphabetic: 'Other' }] }
+    const [north, cardio] = [one('north', madeInstance(), named), one('cardio', madeInstance(), named)]
     const search = setup([north, cardio], ['cardio'])
     expect((await search('')).warnings).toEqual([expect.stringContaining('cluster cardio is asked only with')])
     expect((await search('PatientName=AB*')).warnings).toHaveLength(1)

@@ -10,6 +10,7 @@ const study = madeUid() as Uid
 const options = (sources: MemoryCluster[], more: Partial<ConvergeOptions> = {}): ConvergeOptions => ({
   sources,
   startsStudies: true,
+  maxBufferedPartBytes: 1024 * 1024,
   ...more,
 })
 
@@ -39,6 +40,14 @@ describe('converging a study on a cluster', () => {
     const [failing, other, target] = [cluster('home', made), cluster('other', made), cluster('target', [])]
     failing.faults.poison = new Set(made.map(({ instance }) => instance))
     expect((await converge(study, target, options([failing, other]), signal)).sent).toBe(3)
+  })
+
+  it('passes over an instance that cannot be read, sends the others, and fails to be tried again', async () => {
+    const made = instances(10)
+    const [home, target] = [cluster('home', made), cluster('target', [])]
+    home.faults.poison = new Set([made[0]?.instance ?? ''])
+    await expect(converge(study, target, options([home]), signal)).rejects.toMatchObject({ reason: 'failed' })
+    expect(target.held.size).toBe(9)
   })
 
   it('starts no study at a target that only wants those it holds', async () => {

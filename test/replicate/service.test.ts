@@ -6,7 +6,16 @@ import { FakeClock, turn } from '../support/fake-clock.ts'
 import { madeInstance } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
 
-const pace = { concurrency: 2, pollMs: 1000, renewMs: 10_000, retryMs: 2000, maxRetryMs: 60_000 }
+const pace = {
+  concurrency: 2,
+  perTarget: 1,
+  pollMs: 1000,
+  renewMs: 10_000,
+  renewTimeoutMs: 5000,
+  jobTimeoutMs: 600_000,
+  retryMs: 2000,
+  maxRetryMs: 60_000,
+}
 
 /** A queue that records what became of its jobs and tells when the next thing happens. */
 class RecordingQueue implements JobQueue<Job> {
@@ -14,15 +23,17 @@ class RecordingQueue implements JobQueue<Job> {
   readonly events: string[] = []
   #told: (() => void) | undefined
   leaseHolds = true
+  databaseHangs = false
 
   async request(study: Uid, clusters: readonly string[]) {
     for (const cluster of clusters) this.waiting.push({ study, cluster, attempts: 0 })
   }
-  async claim(_clusters: readonly string[], limit: number) {
-    return this.waiting.splice(0, limit)
+  async claim(clusters: readonly string[], limit: number) {
+    const index = this.waiting.findIndex(({ cluster }) => clusters.includes(cluster))
+    return index < 0 ? [] : this.waiting.splice(index, limit)
   }
-  async renew() {
-    return this.leaseHolds
+  renew(): Promise<boolean> {
+    return this.databaseHangs ? new Promise(() => undefined) : Promise.resolve(this.leaseHolds)
   }
   complete = (job: Job) => this.#note(`complete ${job.cluster}`)
   fail = (job: Job) => this.#note(`fail ${job.cluster}`)
@@ -51,6 +62,7 @@ function setup() {
     log: noLog,
     telemetry: noTelemetry,
     pace,
+    maxBufferedPartBytes: 1024 * 1024,
   })
   return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, replication }
 }
@@ -87,6 +99,33 @@ describe('replication', () => {
     await clock.advance(pace.pollMs)
     await done
     expect(queue.events).toEqual(['complete target'])
+    await replication.stop()
+  })
+
+  it('stops working when the lease cannot be renewed because the database hangs', async () => {
+    const { study, target, queue, clock, replication } = setup()
+    const asked = hangUntilAborted(target)
+    replication.start()
+    await replication.request([study])
+    await asked
+    queue.databaseHangs = true
+    const done = queue.next()
+    await clock.advance(pace.renewMs)
+    await clock.advance(pace.renewTimeoutMs)
+    await done
+    expect(queue.events).toEqual(['release target'])
+    await replication.stop()
+  })
+
+  it('gives a target no more jobs at once than its share', async () => {
+    const { study, target, queue, replication } = setup()
+    const asked = hangUntilAborted(target)
+    replication.start()
+    await queue.request(study, ['target', 'target', 'target'])
+    await replication.request([study])
+    await asked
+    await turn()
+    expect(queue.waiting).toHaveLength(3)
     await replication.stop()
   })
 

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { ClusterError } from '../../src/core/outcome.ts'
 import { firstString } from '../../src/dicom/dataset.ts'
+import type { Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
 
@@ -198,6 +199,89 @@ describe('one instance', () => {
     }
     const frames = { target, frames: [1], mediaType: 'image/jp2', transferSyntax: '*' }
     await expect(service([north]).frames(frames, signal)).rejects.toMatchObject({ code: 'not-acceptable' })
+  })
+})
+
+describe('frames', () => {
+  const made = madeInstance({ study, series, frames: 3 })
+  const target = { study, series, instance: made.instance as Uid }
+  const request = { target, frames: [1, 2, 3], mediaType: 'application/octet-stream', transferSyntax: '*' }
+
+  function serving(id: string, count: number): MemoryCluster {
+    const held = cluster(id, [made])
+    held.retrieve = async () => frames(count)
+    return held
+  }
+
+  async function* frames(count: number): Parts {
+    for (let frame = 1; frame <= count; frame++) {
+      yield { contentType: 'application/octet-stream', body: once(Buffer.from(`frame ${frame}`)) }
+    }
+  }
+
+  it('that are fewer than asked for are an answer cut short, not a short answer', async () => {
+    const { body } = await service([serving('north', 2)]).frames(request, signal)
+    await expect(Array.fromAsync(body)).rejects.toMatchObject({ reason: 'truncated' })
+  })
+
+  it('that none came of are asked of the next holder, and no more are given than were asked for', async () => {
+    const known = { [study]: ['north', 'south'] }
+    const { body } = await service([serving('north', 0), serving('south', 5)], known).frames(request, signal)
+    expect(await Array.fromAsync(body)).toHaveLength(3)
+  })
+})
+
+describe('locating', () => {
+  it('asks each cluster once for all who want the same study at the same time', async () => {
+    const made = instances(3)
+    const north = cluster('north', made)
+    const retrieve = service([north])
+    const answers = await Promise.all(made.map(() => retrieve.metadata({ study }, 'http://proxy', signal)))
+    for (const { body } of answers) await Array.fromAsync(body)
+    expect(north.searches.filter(({ level }) => level === 'series')).toHaveLength(1)
+  })
+
+  it('of one caller who leaves goes on for the others', async () => {
+    const north = cluster('north', instances(1))
+    const retrieve = service([north])
+    const leaving = new AbortController()
+    const [left, stays] = [leaving.signal, signal].map((it) => retrieve.metadata({ study }, 'http://proxy', it))
+    const gone = expect(left).rejects.toThrow('left')
+    leaving.abort(new Error('left'))
+    await gone
+    expect((await stays)?.status).toBe(200)
+  })
+
+  it('does not ask everybody again for each object of a holder that is down', async () => {
+    const [made = madeInstance()] = instances(1)
+    const [north, south] = [cluster('north', [made]), cluster('south', [])]
+    const retrieve = service([north, south])
+    await retrieve.metadata({ study }, 'http://proxy', signal)
+    north.faults.down = 'unreachable'
+    const before = south.searches.length
+    const target = { study, series, instance: made.instance as Uid }
+    for (let frame = 1; frame <= 5; frame++) {
+      const request = { target, frames: [frame], mediaType: 'application/octet-stream', transferSyntax: '*' }
+      await expect(retrieve.frames(request, signal)).rejects.toMatchObject({ code: 'unavailable' })
+    }
+    expect(south.searches.length).toBe(before)
+  })
+
+  it('goes on without the index when that does not answer', async () => {
+    const [made = madeInstance()] = instances(1)
+    const clock = new FakeClock()
+    const retrieve = createRetrieveService({
+      clusters: [cluster('north', [made])],
+      status: () => [],
+      index: { holdersOf: () => new Promise(() => undefined), remember: () => undefined, forget: () => undefined },
+      clock,
+      maxBufferedPartBytes: 1024 * 1024,
+    })
+    const target = { study, series, instance: made.instance as Uid }
+    const pending = retrieve.instances({ target, transferSyntax: '*' }, signal)
+    await turn()
+    await clock.advance(1000)
+    expect((await collect((await pending).body)).size).toBe(1)
   })
 })
 
