@@ -31,15 +31,9 @@ program
       options.config ? await loadConfig(options.config, process.env) : demoConfig('./data'),
       options,
     )
-    const running = await serve(config, { demo: options.config === undefined, say })
-    announce(running.address, config)
-    const stop = once(async () => {
-      say('finishing what is running …')
-      await running.stop()
-      process.exit(0)
-    })
-    process.on('SIGTERM', stop)
-    process.on('SIGINT', stop)
+    const starting = serve(config, { demo: options.config === undefined, say })
+    stopOnSignal(async () => (await starting).stop())
+    announce((await starting).address, config)
   })
 
 program
@@ -94,14 +88,21 @@ function portNumber(text: string): number {
   throw new Error(`--port: ${JSON.stringify(text)} is no port; expected a number from 0 to 65535`)
 }
 
-/** The second Ctrl-C of an impatient user does not start a second shutdown. */
-function once(work: () => Promise<void>): () => void {
-  let begun = false
-  return () => {
-    if (begun) return
-    begun = true
-    work().catch(fail)
+/** npm passes on a Ctrl-C that the terminal has sent to all of its children already: two at once are one. */
+const sameSignalMs = 1000
+
+/** The first signal lets what runs finish and ends with 0, also while still starting; an impatient later one ends at once. */
+function stopOnSignal(stop: () => Promise<void>): void {
+  let since: number | undefined
+  const onSignal = () => {
+    if (since !== undefined && Date.now() - since > sameSignalMs) process.exit(1)
+    if (since !== undefined) return
+    since = Date.now()
+    say('finishing what is running …')
+    stop().then(() => process.exit(0), fail)
   }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
 }
 
 function fail(thrown: unknown): never {
