@@ -24,8 +24,20 @@ export interface NewInstance {
   readonly modality: string | undefined
 }
 
-/** `duplicate`: its UID is there with the same dataset; `conflict`: with another one, which stays. */
-export type Added = 'inserted' | 'duplicate' | 'conflict'
+/**
+ * `duplicate`: its UID is there with the same dataset; `replaced`: it was, but its file was lost, and the row is of the
+ * new one now; `conflict`: it is there with another dataset, which stays.
+ */
+export type Added = 'inserted' | 'duplicate' | 'replaced' | 'conflict'
+
+/** The file of an instance, as its row has it. */
+export type KnownFile = Pick<NewInstance, 'path' | 'size'>
+
+export interface AddOptions {
+  readonly rules: LevelRules
+  /** Whether a file is where and as large as its row says. */
+  readonly isThere: (file: KnownFile) => Promise<boolean>
+}
 
 export interface LevelRules {
   /** The attributes of a study or series after one more of its instances. */
@@ -46,48 +58,82 @@ export const addInstances = (
   db: Queries,
   cluster: string,
   instances: readonly NewInstance[],
-  rules: LevelRules,
+  options: AddOptions,
 ): Promise<Added[]> =>
   guard('store instances', () =>
     db.transaction(async (tx) => {
       const inserted = await insertInstances(tx, cluster, instances)
       const fresh = instances.filter(({ path }) => inserted.has(path))
-      if (fresh.length > 0) {
-        const studies = await lockStudies(tx, cluster, fresh)
-        const newSeries = await updateSeries(tx, cluster, fresh, rules)
-        await updateStudies(tx, studies, { fresh, newSeries, rules })
-      }
-      const digests = await digestsOf(
-        tx,
-        cluster,
-        instances.filter(({ path }) => !inserted.has(path)),
-      )
-      return instances.map(({ path, sopInstanceUID, digest }) => {
-        if (inserted.has(path)) return 'inserted'
-        return digests.get(sopInstanceUID) === digest ? 'duplicate' : 'conflict'
-      })
+      if (fresh.length > 0) await countIn(tx, cluster, fresh, options.rules)
+      const others = instances.filter(({ path }) => !inserted.has(path))
+      const known = await addKnown(tx, cluster, others, options)
+      return instances.map(({ path }) => known.get(path) ?? 'inserted')
     }),
   )
+
+async function countIn(db: Queries, cluster: string, fresh: readonly NewInstance[], rules: LevelRules): Promise<void> {
+  const studies = await lockStudies(db, cluster, fresh)
+  const newSeries = await updateSeries(db, cluster, fresh, rules)
+  await updateStudies(db, studies, { fresh, newSeries, rules })
+}
 
 /** The paths of those that were not there. Inserted in the order of their UIDs, so that two batches never deadlock. */
 async function insertInstances(db: Queries, cluster: string, instances: readonly NewInstance[]): Promise<Set<string>> {
   const rows = instances.map(({ study: _, series: __, modality: ___, ...row }) => ({ cluster, ...row }))
   const inserted = await db
     .insert(embeddedInstance)
-    .values(rows.sort((a, b) => order(a.sopInstanceUID, b.sopInstanceUID)))
+    .values(rows.sort(byUid))
     .onConflictDoNothing()
     .returning({ path: embeddedInstance.path })
   return new Set(inserted.map(({ path }) => path))
 }
 
-async function digestsOf(db: Queries, cluster: string, instances: readonly NewInstance[]): Promise<Map<Uid, string>> {
+/** What becomes of those whose UIDs are there already, by their paths; in the order of their UIDs as well. */
+async function addKnown(
+  db: Queries,
+  cluster: string,
+  instances: readonly NewInstance[],
+  { isThere }: AddOptions,
+): Promise<Map<string, Added>> {
+  const rows = await knownRows(db, cluster, instances)
+  const outcomes = new Map<string, Added>()
+  for (const instance of instances.toSorted(byUid)) {
+    const known = rows.get(instance.sopInstanceUID)
+    if (known?.digest !== instance.digest) outcomes.set(instance.path, 'conflict')
+    else if (await isThere(known)) outcomes.set(instance.path, 'duplicate')
+    else outcomes.set(instance.path, await replaceFile(db, cluster, known, instance))
+  }
+  return outcomes
+}
+
+type KnownRow = KnownFile & Pick<NewInstance, 'digest'>
+
+async function knownRows(
+  db: Queries,
+  cluster: string,
+  instances: readonly NewInstance[],
+): Promise<ReadonlyMap<Uid, KnownRow>> {
   if (instances.length === 0) return new Map()
   const uids = instances.map((it) => it.sopInstanceUID)
+  const { sopInstanceUID: uid, digest, path, size } = embeddedInstance
   const rows = await db
-    .select({ uid: embeddedInstance.sopInstanceUID, digest: embeddedInstance.digest })
+    .select({ uid, digest, path, size })
     .from(embeddedInstance)
-    .where(and(eq(embeddedInstance.cluster, cluster), inArray(embeddedInstance.sopInstanceUID, uids)))
-  return new Map(rows.map(({ uid, digest }) => [uid, digest]))
+    .where(and(eq(embeddedInstance.cluster, cluster), inArray(uid, uids)))
+  return new Map(rows.map((row) => [row.uid, row]))
+}
+
+/** Points a row whose file is lost to a new one; `duplicate` when somebody else has just done so. */
+async function replaceFile(db: Queries, cluster: string, lost: KnownFile, instance: NewInstance): Promise<Added> {
+  // File meta information may differ where datasets are the same.
+  const { path, size, transferSyntaxUID, metadata, sopInstanceUID } = instance
+  const own = and(eq(embeddedInstance.cluster, cluster), eq(embeddedInstance.sopInstanceUID, sopInstanceUID))
+  const rows = await db
+    .update(embeddedInstance)
+    .set({ path, size, transferSyntaxUID, metadata })
+    .where(and(own, eq(embeddedInstance.path, lost.path)))
+    .returning({ path: embeddedInstance.path })
+  return rows.length > 0 ? 'replaced' : 'duplicate'
 }
 
 /** Makes the missing rows and locks all: what follows reads, merges and writes them, and their series, alone. */
@@ -184,6 +230,9 @@ function grown(study: StudyRow, { fresh, newSeries, rules }: Addition): StudyRow
 const union = (known: readonly string[], more: readonly string[]) => [...new Set([...known, ...more])].sort(order)
 
 const order = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0)
+
+const byUid = (a: Pick<NewInstance, 'sopInstanceUID'>, b: Pick<NewInstance, 'sopInstanceUID'>) =>
+  order(a.sopInstanceUID, b.sopInstanceUID)
 
 /** The files the instances of a study refer to. */
 export const knownPaths = (db: Queries, cluster: string, study: Uid): Promise<Set<string>> =>

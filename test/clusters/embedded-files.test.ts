@@ -2,6 +2,11 @@ import { execFileSync } from 'node:child_process'
 import { copyFile, mkdir, readdir, readFile, readlink, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { commit } from '../../src/clusters/embedded/commit.ts'
+import { prepareFolder } from '../../src/clusters/embedded/files.ts'
+import { type Received, receive } from '../../src/clusters/embedded/receive.ts'
+import { noLog } from '../../src/core/telemetry.ts'
+import type { Queries } from '../../src/db/connect.ts'
 import { embeddedInstance, embeddedSeries, embeddedStudy } from '../../src/db/schema.ts'
 import { firstString } from '../../src/dicom/dataset.ts'
 import { tag } from '../../src/dicom/tags.ts'
@@ -10,7 +15,7 @@ import { openTestDatabase, temporaryFolder } from '../support/database.ts'
 import { openArchive } from '../support/embedded.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { sample, samples } from '../support/samples.ts'
-import { digestOf, headerOf, inPieces, readParts, uploadsOf } from '../support/uploads.ts'
+import { digestOf, headerOf, inPieces, readParts, uploadOf, uploadsOf } from '../support/uploads.ts'
 
 const never = new AbortController().signal
 const uid = (text: string): Uid => parseUid(text, 'test')
@@ -36,8 +41,8 @@ async function forgetIndex(): Promise<void> {
 }
 
 const folder = () => join(data.path, 'clusters', 'north')
-const open = (maxPartBytes?: number) =>
-  openArchive({ db: database.db, dataDir: data.path, ...(maxPartBytes && { maxPartBytes }) })
+const open = (maxPartBytes?: number, db: Queries = database.db) =>
+  openArchive({ db, dataDir: data.path, ...(maxPartBytes && { maxPartBytes }) })
 
 async function withArchive<T>(work: (cluster: Awaited<ReturnType<typeof open>>) => Promise<T>): Promise<T> {
   const cluster = await open()
@@ -146,6 +151,81 @@ describe('files of the embedded archive', () => {
       await rm(file)
       await expect(cluster.retrieve(request, never)).rejects.toMatchObject({ name: 'ClusterError', reason: 'failed' })
     }))
+
+  it('what was lost on disk is stored when it is sent again, once however many send it', () =>
+    withArchive(async (cluster) => {
+      const made = [madeInstance(), madeInstance({ rows: 1200, columns: 1200 })]
+      for (const damage of [rm, (path: string) => writeFile(path, 'short')]) {
+        await cluster.store(uploadsOf(...bytes(made)), never)
+        for (const file of await filesIn(folder())) await damage(file)
+        const again = [bytes(made), bytes(made), bytes(made)].map((files) => cluster.store(uploadsOf(...files), never))
+        const outcomes = (await Promise.all(again)).flat().map(({ outcome }) => outcome.status)
+        expect(new Set(outcomes)).toEqual(new Set(['stored']))
+        expect(await digestsIn(cluster, made)).toEqual(await Promise.all(bytes(made).map(digestOf)))
+      }
+      expect((await instancesIn(cluster)).rows).toHaveLength(2)
+      const { rows } = await cluster.search({ level: 'study', constraints: [], includeFields: [], limit: 9 }, never)
+      expect(rows.map((row) => firstString(row, tag.NumberOfStudyRelatedInstances))).toEqual(['1', '1'])
+    }))
+
+  it('other content does not take the place of what was lost', () =>
+    withArchive(async (cluster) => {
+      const made = madeInstance()
+      await cluster.store(uploadsOf(made.bytes), never)
+      for (const file of await filesIn(folder())) await rm(file)
+      const [result] = await cluster.store(uploadsOf(madeInstance({ ...made, grey: 9 }).bytes), never)
+      expect(result?.outcome).toEqual({ status: 'failed', failureReason: 0x0111 })
+    }))
+
+  it('nothing that is committed is taken back because a file that is left over cannot be removed', async () => {
+    const [first, known, fresh] = [madeInstance(), madeInstance(), madeInstance()]
+    await withArchive((cluster) => cluster.store(uploadsOf(known.bytes), never))
+    const [old] = await filesIn(folder())
+    const received = Promise.withResolvers<void>()
+    /** What is to be removed becomes a folder, after its transaction has been committed. */
+    const obstruct = async () => {
+      const left = (await filesIn(folder())).filter((it) => it.includes(known.instance) && it !== old)
+      for (const file of left) await rm(file).then(() => mkdir(file))
+      return left.length
+    }
+    let obstructed = 0
+    const db: Queries = Object.assign(Object.create(database.db), {
+      transaction: async (work: Parameters<Queries['transaction']>[0]) => {
+        // All that follows the first one becomes one batch.
+        await received.promise
+        const answer = await database.db.transaction(work)
+        obstructed += await obstruct()
+        return answer
+      },
+    })
+    async function* uploads() {
+      yield* uploadsOf(first.bytes, known.bytes, fresh.bytes)
+      received.resolve()
+    }
+    const cluster = await open(undefined, db)
+    const results = await cluster.store(uploads(), never)
+    expect(results.map(({ outcome }) => outcome.status)).toEqual(['stored', 'stored', 'stored'])
+    expect(obstructed).toBe(1)
+    const all = [first, known, fresh]
+    expect(await digestsIn(cluster, all)).toEqual(await Promise.all(bytes(all).map(digestOf)))
+    await cluster.close()
+    // It is looked through when it is opened next.
+    expect(await readdir(folder())).not.toContain('clean')
+  })
+
+  it('of a batch that cannot be written nothing stays aside', async () => {
+    await prepareFolder(folder())
+    const received = async (made: MadeInstance): Promise<Received> => {
+      const reception = await receive(await uploadOf(made.bytes), { folder: folder(), maxBytes: 10e6, signal: never })
+      if ('failureReason' in reception) throw new Error('not received')
+      return reception.received
+    }
+    const batch = [await received(madeInstance()), await received(madeInstance({ rows: 1200, columns: 1200 }))]
+    expect(await filesIn(folder())).toHaveLength(1)
+    const elsewhere = { cluster: 'north', folder: join(data.path, 'gone'), db: database.db, log: noLog }
+    await expect(commit({ ...elsewhere, untidy: () => undefined }, batch)).rejects.toMatchObject({ code: 'ENOENT' })
+    expect(await filesIn(folder())).toEqual([])
+  })
 
   it('objects are given as they are stored, or not at all', () =>
     withArchive(async (cluster) => {

@@ -6,6 +6,7 @@ import { isEmpty } from '../../db/embedded-search.ts'
 import { lockDirectory } from '../../db/lock.ts'
 import type { Part, Parts } from '../../dicom/multipart.ts'
 import type { Cluster, ClusterRole, ProbeReport } from '../cluster.ts'
+import type { CommitTarget } from './commit.ts'
 import { explain, explained, inTime } from './explain.ts'
 import { probeFolder } from './files.ts'
 import { metadataOf } from './instances.ts'
@@ -44,14 +45,22 @@ export async function openEmbeddedCluster(options: EmbeddedOptions): Promise<Clu
     lock.release()
     throw error
   }
+  let tidy = true
+  const untidy = () => {
+    tidy = false
+  }
   const close = async () => {
-    await markClean(folder)
+    if (tidy) await markClean(folder)
     lock.release()
   }
-  return embeddedCluster(options, archive, close)
+  return embeddedCluster(options, { ...archive, log, untidy }, close)
 }
 
-function embeddedCluster(options: EmbeddedOptions, archive: Archive, release: () => Promise<void>): Cluster {
+function embeddedCluster(
+  options: EmbeddedOptions,
+  archive: Archive & CommitTarget,
+  release: () => Promise<void>,
+): Cluster {
   const { id, role, priority, timeoutMs, clock = systemClock } = options
   const call = (signal: AbortSignal) => ({ cluster: id, clock, timeoutMs, signal })
   const receive = storeInto({ ...archive, maxPartBytes: options.limits.maxPartBytes })

@@ -7,10 +7,10 @@ import { addInstances, knownPaths } from '../../db/embedded-store.ts'
 import { datasetDigest } from '../../dicom/digest.ts'
 import { sniffInstance } from '../../dicom/part10.ts'
 import { isUid, type Uid } from '../../dicom/uid.ts'
-import type { CommitTarget } from './commit.ts'
+import { addOptions } from './commit.ts'
 import { discard, prepareFolder, readChunks, sizeOf, sync, uidInName } from './files.ts'
-import { rules } from './levels.ts'
 import { understandFile } from './receive.ts'
+import type { Archive } from './retrieve.ts'
 
 /** Present while the archive is closed and its files and rows are known to agree. */
 const marker = 'clean'
@@ -18,9 +18,9 @@ const marker = 'clean'
 /**
  * Makes files and rows agree again. After an orderly end they do; after a crash, or when the index is new while files
  * are there (the database was lost), every file is looked at: one without a row is taken in, unless its instance is
- * there already. Rows are never removed.
+ * there already with its own file. Rows are never removed.
  */
-export async function recover(target: CommitTarget, log: Log): Promise<void> {
+export async function recover(target: Archive, log: Log): Promise<void> {
   await prepareFolder(target.folder)
   const clean = existsSync(join(target.folder, marker)) && !(await isEmpty(target.db, target.cluster))
   if (!clean) {
@@ -42,7 +42,7 @@ export async function markClean(folder: string): Promise<void> {
 
 type Verdict = 'adopted' | 'removed' | 'unreadable'
 
-async function reconcile(target: CommitTarget): Promise<Record<Verdict, number>> {
+async function reconcile(target: Archive): Promise<Record<Verdict, number>> {
   const counts = { adopted: 0, removed: 0, unreadable: 0 }
   for await (const study of folders(target.folder)) {
     const known = await knownPaths(target.db, target.cluster, study)
@@ -68,7 +68,7 @@ async function* files(folder: string, relative: string): AsyncGenerator<string> 
 }
 
 /** A file that cannot be read as an instance stays where it is: somebody may be able to mend it. */
-async function adopt(target: CommitTarget, path: string): Promise<Verdict> {
+async function adopt(target: Archive, path: string): Promise<Verdict> {
   const absolute = join(target.folder, path)
   const size = await sizeOf(absolute)
   const read = () => readChunks(absolute, size, new AbortController().signal)
@@ -77,8 +77,8 @@ async function adopt(target: CommitTarget, path: string): Promise<Verdict> {
   const digest = await datasetDigest(sniffed.body, sniffed.header.datasetOffset)
   const understood = await understandFile(absolute, size, { header: sniffed.header, digest, path })
   if ('failureReason' in understood) return 'unreadable'
-  const [added] = await addInstances(target.db, target.cluster, [understood.instance], rules)
-  if (added === 'inserted') return 'adopted'
+  const [added] = await addInstances(target.db, target.cluster, [understood.instance], addOptions(target.folder))
+  if (added === 'inserted' || added === 'replaced') return 'adopted'
   await discard(absolute)
   return 'removed'
 }
