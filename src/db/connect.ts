@@ -10,7 +10,7 @@ import { drizzle as overPostgres } from 'drizzle-orm/postgres-js'
 import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator'
 import postgres from 'postgres'
 import { LinkError } from '../core/errors.ts'
-import { DatabaseError, driverError } from './errors.ts'
+import { DatabaseError, driverError, statementTimeoutMs, within } from './errors.ts'
 import { lockDirectory } from './lock.ts'
 
 /** What the repositories work on: the database itself or a transaction on it, PostgreSQL or PGlite alike. */
@@ -38,8 +38,10 @@ export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
   options.url === undefined ? openEmbedded(options.dataDir) : openPostgres(options.url)
 
 const connectTimeoutSeconds = 10
-/** No statement of ours takes nearly as long; one that does has met a lock nobody releases. */
-const statementTimeoutMs = 60_000
+/** A change of the schema may take its time, and so may the other process that is making it. */
+const migrationTimeoutMs = 300_000
+/** What running statements get when the connection is closed; after that it is torn down. */
+const closeTimeoutSeconds = 5
 /** The key of the advisory lock under which one process migrates while the others wait; the value means nothing. */
 const migrationLock = 7_321_906
 
@@ -47,36 +49,40 @@ async function openPostgres(url: string): Promise<Database> {
   if (!URL.canParse(url)) throw new LinkError('config', 'database.url: not an address; expected postgres://…')
   try {
     await migrateAlone(url)
-    const client = connect(url, 10)
+    const client = connect(url, { max: 10, timeoutMs: statementTimeoutMs })
     const handle: Queries = overPostgres(client)
-    return Object.assign(handle, { kind: 'postgres' as const, close: () => client.end({ timeout: 5 }) })
+    const close = () => client.end({ timeout: closeTimeoutSeconds })
+    return Object.assign(handle, { kind: 'postgres' as const, close })
   } catch (error) {
     throw error instanceof LinkError ? error : unreachable(error)
   }
 }
 
-const connect = (url: string, max: number) =>
+const connect = (url: string, { max, timeoutMs }: { max: number; timeoutMs: number }) =>
   postgres(url, {
     max,
     connect_timeout: connectTimeoutSeconds,
     onnotice: () => undefined,
     connection: {
       application_name: 'dicomweb-link',
-      statement_timeout: statementTimeoutMs,
-      idle_in_transaction_session_timeout: statementTimeoutMs,
+      statement_timeout: timeoutMs,
+      idle_in_transaction_session_timeout: timeoutMs,
     },
   })
 
 /** On a connection of its own, because the lock belongs to the session that took it and ends with it. */
 async function migrateAlone(url: string): Promise<void> {
-  const client = connect(url, 1)
-  try {
+  const client = connect(url, { max: 1, timeoutMs: migrationTimeoutMs })
+  const migrate = async () => {
     const handle = overPostgres(client)
     await handle.execute(sql`select pg_advisory_lock(${migrationLock})`)
     await refuseNewerSchema(handle)
     await migratePostgres(handle, { migrationsFolder })
+  }
+  try {
+    await within(2 * migrationTimeoutMs, migrate)
   } finally {
-    await client.end({ timeout: 5 })
+    await client.end({ timeout: closeTimeoutSeconds })
   }
 }
 

@@ -17,6 +17,13 @@ export const studyLocation = pgTable(
   (table) => [primaryKey({ columns: [table.studyInstanceUID, table.cluster] })],
 )
 
+/** Keys that all proxies on this database share; made by whichever needs one first. */
+export const sharedKey = pgTable('shared_key', {
+  name: text('name').primaryKey(),
+  /** In hex. */
+  value: text('value').notNull(),
+})
+
 /** Intent to make one cluster hold all of one study; one row a pair, however often it is asked for. */
 export const convergeJob = pgTable(
   'converge_job',

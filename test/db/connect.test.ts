@@ -4,7 +4,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { sql } from 'drizzle-orm'
-import { afterEach, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it, vi } from 'vitest'
 import { openDatabase } from '../../src/db/connect.ts'
 import { guard } from '../../src/db/errors.ts'
 import { lockDirectory } from '../../src/db/lock.ts'
@@ -142,5 +142,34 @@ describe.skipIf(!postgresAvailable)('PostgreSQL', () => {
     await db.close()
     const refused = openDatabase({ url, dataDir: '' })
     await expect(refused).rejects.toMatchObject({ code: 'config', message: expect.stringContaining('newer version') })
+  })
+
+  it('a server that hangs is given up in time, by statements, transactions and closing, and served again after', async () => {
+    const server = await startPostgres()
+    closers.push(server.stop)
+    const url = await server.createDatabase()
+    const db = await openDatabase({ url, dataDir: '' })
+    const other = await openDatabase({ url, dataDir: '' })
+    closers.push(() => db.close())
+    await rememberHolders(db, [{ study, cluster: 'north' }])
+    await holdersOf(other, study)
+    server.pause()
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const late = { name: 'DatabaseError', code: 'unavailable', sqlState: undefined }
+      const statement = expect(holdersOf(db, study)).rejects.toMatchObject(late)
+      const transaction = guard('test a transaction', () => db.transaction((tx) => holdersOf(tx, study)))
+      const both = Promise.all([statement, expect(transaction).rejects.toMatchObject(late)])
+      await vi.advanceTimersByTimeAsync(20_000)
+      await both
+      const unanswered = expect(holdersOf(other, study)).rejects.toMatchObject({ name: 'DatabaseError' })
+      const closing = other.close()
+      await vi.advanceTimersByTimeAsync(5_000)
+      await Promise.all([closing, unanswered])
+    } finally {
+      vi.useRealTimers()
+      server.resume()
+    }
+    expect(await holdersOf(db, study)).toMatchObject([{ cluster: 'north' }])
   })
 })

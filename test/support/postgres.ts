@@ -1,7 +1,7 @@
 import { execFile, execFileSync, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { chown, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -16,6 +16,9 @@ export interface PostgresServer {
   createDatabase(): Promise<string>
   /** The server process; not to be killed while another test uses it. */
   readonly pid: number
+  /** From now on no process of it does anything, though connections stay open, until `resume`. */
+  pause(): void
+  resume(): void
   stop(): Promise<void>
 }
 
@@ -54,7 +57,18 @@ export async function startPostgres(): Promise<PostgresServer> {
     await gone
     await rm(folder, { recursive: true, force: true })
   }
-  return { createDatabase: () => createDatabase(port), pid: child.pid ?? 0, stop }
+  const pid = child.pid ?? 0
+  return { createDatabase: () => createDatabase(port), pid, ...pausing(pid), stop }
+}
+
+/** A server is many processes; the first one is stopped first, so that it makes no more of them. */
+function pausing(pid: number): Pick<PostgresServer, 'pause' | 'resume'> {
+  const children = () => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number)
+  const signal = (name: NodeJS.Signals) => {
+    process.kill(pid, name)
+    for (const child of children().filter((it) => it > 0)) process.kill(child, name)
+  }
+  return { pause: () => signal('SIGSTOP'), resume: () => signal('SIGCONT') }
 }
 
 async function createDatabase(port: number): Promise<string> {
