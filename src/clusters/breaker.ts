@@ -64,10 +64,10 @@ export class Breaker {
     return this.#state === 'closed' ? 0 : Math.max(0, this.#retryAt - this.#clock.now())
   }
 
-  /** `undefined` when the call must not be made. */
-  enter(): Permit | undefined {
+  /** `undefined` when the call must not be made. `mayTry` is false of one that must not be the trial. */
+  enter(mayTry = true): Permit | undefined {
     if (this.#state === 'closed') return this.#permit(false)
-    if (this.#trialRunning || this.retryInMs > 0) return undefined
+    if (!mayTry || this.#trialRunning || this.retryInMs > 0) return undefined
     this.#trialRunning = true
     return this.#permit(true)
   }

@@ -18,6 +18,7 @@ import type {
   StoreResult,
   Target,
 } from './cluster.ts'
+import { untilAborted } from './fan-out.ts'
 import type { ClusterStatus, WatchedCluster } from './registry.ts'
 import { watchedItems, watchedParts } from './watched.ts'
 
@@ -62,6 +63,7 @@ export class MonitoredCluster implements WatchedCluster {
   readonly #closed = new AbortController()
   #wake = new AbortController()
   #watching: Promise<void> | undefined
+  #probing: Promise<void> | undefined
   #state: ClusterStatus['state'] = 'unknown'
   #since: number
   #reason: FailureReason | undefined
@@ -99,13 +101,13 @@ export class MonitoredCluster implements WatchedCluster {
 
   metadata(target: Target, signal: AbortSignal, patience?: Patience): AsyncIterable<Dataset> {
     return watchedItems(
-      () => this.#begin('metadata', signal),
+      async () => (patience?.patient ? this.#beginLong('metadata', signal) : this.#begin('metadata', signal)),
       () => this.#inner.metadata(target, signal, patience),
     )
   }
 
   async retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts> {
-    const call = this.#begin('retrieve', signal)
+    const call = request.patient ? await this.#beginLong('retrieve', signal) : this.#begin('retrieve', signal)
     try {
       const parts = await this.#inner.retrieve(request, signal)
       call.answered()
@@ -135,7 +137,7 @@ export class MonitoredCluster implements WatchedCluster {
   }
 
   async #whole<T>(operation: Operation, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
-    const call = this.#begin(operation, signal)
+    const call = operation === 'store' ? await this.#beginLong(operation, signal) : this.#begin(operation, signal)
     try {
       const answer = await ask()
       // The time an upload takes says more of the upload than of the cluster.
@@ -148,10 +150,19 @@ export class MonitoredCluster implements WatchedCluster {
     }
   }
 
-  #begin(operation: Operation, signal: AbortSignal): Call {
+  /**
+   * What may be long in beginning to answer is no trial, since all others are kept away until a trial is decided: it
+   * lets a probe go ahead.
+   */
+  async #beginLong(operation: Operation, signal: AbortSignal): Promise<Call> {
+    if (this.#breaker.state === 'half-open') await untilAborted(this.#probeQuietly(), signal)
+    return this.#begin(operation, signal, { mayTry: false })
+  }
+
+  #begin(operation: Operation, signal: AbortSignal, { mayTry = true } = {}): Call {
     const { clock, telemetry } = this.#deps
     const begun = clock.now()
-    const permit = this.#breaker.enter()
+    const permit = this.#breaker.enter(mayTry)
     const finish = (result: 'ok' | 'cancelled' | FailureReason) => {
       telemetry.clusterCall({ cluster: this.id, operation, result, durationMs: clock.now() - begun })
     }
@@ -176,16 +187,18 @@ export class MonitoredCluster implements WatchedCluster {
 
   #verdict(thrown: unknown, { operation, signal, answered, elapsedMs }: Circumstances): Verdict {
     if (signal.aborted) {
+      // The time an upload takes is that of its source.
+      if (operation === 'store') return { result: 'cancelled', health: 'unknown' }
       // Rounds of one request share a budget: what is left for a late one may be too little for any cluster.
       const fair = !answered && ranOutOfTime(signal) && elapsedMs >= this.timeoutMs / 2
       return fair ? { result: 'timed-out', health: 'bad' } : { result: 'cancelled', health: 'unknown' }
     }
-    if (!(thrown instanceof ClusterError)) return { result: 'cancelled', health: 'unknown' }
-    const { reason, status } = thrown
+    // What is stored may be read from another cluster.
+    if (!(thrown instanceof ClusterError) || thrown.cluster !== this.id)
+      return { result: 'cancelled', health: 'unknown' }
+    const { reason } = thrown
     // Our own line is full; that cuts nobody off who got through.
-    if (reason === 'overloaded') return { result: reason, health: 'unknown' }
-    // Most often it is the object: a picture that cannot be decoded, frames of a report.
-    if (operation === 'retrieve' && status === 500) return { result: reason, health: 'unknown' }
+    if (reason === 'overloaded' || mayBeTheObject(operation, thrown)) return { result: reason, health: 'unknown' }
     return { result: reason, health: countsAgainstHealth(reason) ? 'bad' : 'good' }
   }
 
@@ -215,7 +228,7 @@ export class MonitoredCluster implements WatchedCluster {
 
   async #watch(closed: AbortSignal): Promise<void> {
     while (!closed.aborted) {
-      if (this.#probeIsDue()) await this.#probeQuietly(closed)
+      if (this.#probeIsDue()) await this.#probeQuietly()
       // A change of state during the probe is known already.
       this.#wake = new AbortController()
       const { signal } = this.#wake
@@ -242,8 +255,24 @@ export class MonitoredCluster implements WatchedCluster {
     return this.#breaker.state === 'open' ? this.#breaker.retryInMs : this.#backoffMs
   }
 
-  async #probeQuietly(closed: AbortSignal): Promise<void> {
-    using wait = deadline(this.#deps.clock, this.timeoutMs, closed)
+  /** One at a time, for all who want to know. */
+  #probeQuietly(): Promise<void> {
+    this.#probing ??= this.#probeInTime().finally(() => {
+      this.#probing = undefined
+    })
+    return this.#probing
+  }
+
+  async #probeInTime(): Promise<void> {
+    using wait = deadline(this.#deps.clock, this.timeoutMs, this.#closed.signal)
     await this.probe(wait.signal).catch(() => undefined)
   }
 }
+
+/**
+ * Most often an archive that answers these is well and the object is not: a picture that cannot be decoded, metadata
+ * of a damaged file, a page that says so. One that is out of order shows it in searches, which probes are too.
+ */
+const mayBeTheObject = (operation: Operation, { reason, status }: ClusterError): boolean =>
+  (operation === 'retrieve' || operation === 'metadata') &&
+  (status === 500 || (reason === 'malformed' && status !== undefined))

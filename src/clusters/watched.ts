@@ -16,17 +16,26 @@ export function watchedParts(parts: Parts, watcher: Watcher): Parts {
 }
 
 /** Items that are asked for when the first one is; `begin` may refuse. */
-export function watchedItems<T>(begin: () => Watcher, open: () => AsyncIterable<T>): AsyncIterable<T> {
+export function watchedItems<T, W extends Watcher>(
+  begin: () => Promise<W>,
+  open: (watcher: W) => AsyncIterable<T>,
+): AsyncIterable<T> {
+  const start = async () => {
+    const watcher = await begin()
+    return watched(open(watcher)[Symbol.asyncIterator](), watcher, (item) => item)
+  }
   return {
     [Symbol.asyncIterator]: () => {
-      let iterator: AsyncIterator<T> | undefined
-      const opened = () => {
-        iterator ??= watched(open()[Symbol.asyncIterator](), begin(), (item) => item)
-        return iterator
-      }
+      let started: Promise<AsyncIterator<T>> | undefined
       return {
-        next: async () => opened().next(),
-        return: async () => (await iterator?.return?.()) ?? { done: true, value: undefined },
+        next: async () => {
+          started ??= start()
+          return (await started).next()
+        },
+        return: async () => {
+          const iterator = await started?.catch(() => undefined)
+          return (await iterator?.return?.()) ?? { done: true, value: undefined }
+        },
       }
     },
   }

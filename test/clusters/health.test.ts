@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Cluster, SearchRequest } from '../../src/clusters/cluster.ts'
+import type { Cluster, InstanceUpload, SearchRequest } from '../../src/clusters/cluster.ts'
 import { MonitoredCluster } from '../../src/clusters/health.ts'
 import { createClusters } from '../../src/clusters/registry.ts'
 import { deadline } from '../../src/core/deadline.ts'
@@ -7,14 +7,14 @@ import { ClusterError, type FailureReason } from '../../src/core/outcome.ts'
 import { noLog, noTelemetry, type Telemetry } from '../../src/core/telemetry.ts'
 import type { Part } from '../../src/dicom/multipart.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
-import { bytesOf, failureOf, forever, readAll, uid } from './setup.ts'
+import { bytesOf, failureOf, forever, readAll, uid, uploadsOf } from './setup.ts'
 
 const anyStudy: SearchRequest = { level: 'study', constraints: [], includeFields: [], limit: 10 }
 const study = { kind: 'instances', target: { study: uid('1.2') }, transferSyntax: '*' } as const
 const breaker = { failuresInRow: 3, window: 20, failureRate: 0.5, backoffMs: 1000, maxBackoffMs: 60_000 }
 
-const failure = (reason: FailureReason, status?: number) =>
-  new ClusterError('north', reason, 'failed on purpose', status === undefined ? {} : { status })
+const failure = (reason: FailureReason, status?: number, cluster = 'north') =>
+  new ClusterError(cluster, reason, 'failed on purpose', status === undefined ? {} : { status })
 
 /** A cluster that does what the test tells it, whatever it is asked. */
 class Puppet implements Cluster {
@@ -41,8 +41,9 @@ class Puppet implements Cluster {
     await this.#act(signal)
     return this.parts()
   }
-  async store(_uploads: unknown, signal: AbortSignal) {
+  async store(uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal) {
     await this.#act(signal)
+    for await (const _ of uploads);
     return []
   }
   async probe(signal: AbortSignal) {
@@ -56,6 +57,12 @@ class Puppet implements Cluster {
     this.asked++
     return this.act(signal)
   }
+}
+
+/** An upload that never comes to its first instance. */
+const endless = async function* (signal: AbortSignal): AsyncGenerator<InstanceUpload> {
+  yield* uploadsOf()
+  await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
 }
 
 describe('the health of a cluster', () => {
@@ -83,6 +90,9 @@ describe('the health of a cluster', () => {
   }
   const works = () => {
     puppet.act = async () => undefined
+  }
+  const hangs = () => {
+    puppet.act = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   }
   const searches = async (times: number) => {
     for (let time = 0; time < times; time++) await cluster.search(anyStudy, forever()).catch(() => undefined)
@@ -131,22 +141,43 @@ describe('the health of a cluster', () => {
     expect(cluster.status()).toMatchObject({ state: 'up', breaker: 'closed' })
   })
 
-  it('is not harmed by objects an archive cannot decode, and is by an archive that is out of order', async () => {
-    const retrievals = async () => {
-      for (let time = 0; time < 10; time++) await cluster.retrieve(study, forever()).catch(() => undefined)
-    }
+  const asksForObjects = {
+    retrieve: () => cluster.retrieve(study, forever()).then(readAll),
+    metadata: () => Array.fromAsync(cluster.metadata(study.target, forever())),
+  }
+
+  it.each([
+    ['retrieve', 'closed', 'failed', 500],
+    ['metadata', 'closed', 'failed', 500],
+    ['retrieve', 'closed', 'malformed', 200],
+    ['metadata', 'closed', 'malformed', 200],
+    ['retrieve', 'open', 'failed', 503],
+    ['metadata', 'open', 'failed', 503],
+    // What is no HTTP has no status line.
+    ['retrieve', 'open', 'malformed', undefined],
+    ['metadata', 'open', 'malformed', undefined],
+  ] as const)(
+    'is not harmed by damaged objects, and is by being out of order: %s leaves it %s after "%s" (%s)',
+    async (operation, state, reason, code) => {
+      await searches(1)
+      fails(reason, code)
+      for (let time = 0; time < 10; time++) await asksForObjects[operation]().catch(() => undefined)
+      expect(cluster.status().breaker).toBe(state)
+    },
+  )
+
+  it('suffers from searches that fail with 500 or give a page instead of rows', async () => {
     await searches(1)
     fails('failed', 500)
-    await retrievals()
-    expect(cluster.status().breaker).toBe('closed')
-    fails('failed', 503)
-    await retrievals()
-    expect(cluster.status().breaker).toBe('open')
+    await searches(2)
+    fails('malformed', 200)
+    await searches(1)
+    expect(cluster.status()).toMatchObject({ breaker: 'open', reason: 'malformed' })
   })
 
   it('is not harmed by callers that leave', async () => {
     await searches(1)
-    puppet.act = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    hangs()
     for (let time = 0; time < 10; time++) {
       const leaving = new AbortController()
       const search = cluster.search(anyStudy, leaving.signal)
@@ -160,7 +191,7 @@ describe('the health of a cluster', () => {
 
   it('suffers when the deadline of a caller passes, if it had a fair part of its time', async () => {
     await searches(1)
-    puppet.act = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+    hangs()
     const outOfTime = async (ms: number) => {
       using budget = deadline(clock, ms)
       const thrown = cluster.search(anyStudy, budget.signal).catch((reason: unknown) => reason)
@@ -171,6 +202,31 @@ describe('the health of a cluster', () => {
     expect(cluster.status().breaker).toBe('closed')
     for (let time = 0; time < 3; time++) await outOfTime(puppet.timeoutMs)
     expect(cluster.status()).toMatchObject({ breaker: 'open', reason: 'timed-out' })
+  })
+
+  it('is not harmed by another cluster that fails while an upload is read from it', async () => {
+    await searches(1)
+    for (let time = 0; time < 10; time++) {
+      const uploads = async function* (): AsyncGenerator<InstanceUpload> {
+        yield* uploadsOf()
+        throw failure('truncated', 200, 'south')
+      }
+      await failureOf(cluster.store(uploads(), forever()))
+    }
+    expect(cluster.status()).toMatchObject({ state: 'up', breaker: 'closed' })
+    expect(calls.at(-1)).toBe('store cancelled')
+  })
+
+  it('is not harmed when the deadline of a caller passes during an upload, whose time is that of its source', async () => {
+    await searches(1)
+    hangs()
+    for (let time = 0; time < 10; time++) {
+      using budget = deadline(clock, puppet.timeoutMs)
+      const storing = cluster.store(uploadsOf(), budget.signal).catch((reason: unknown) => reason)
+      await clock.advance(puppet.timeoutMs)
+      expect(await storing).toBe(budget.signal.reason)
+    }
+    expect(cluster.status().breaker).toBe('closed')
   })
 
   it('suffers from answers that break off, in a part and between parts', async () => {
@@ -214,6 +270,70 @@ describe('the health of a cluster', () => {
     await expect(metadata[Symbol.asyncIterator]().next()).rejects.toThrow('failed on purpose')
     expect(cluster.status()).toMatchObject({ state: 'down', reason: 'failed' })
     expect(calls).toEqual(['metadata failed'])
+  })
+
+  it.each(['store', 'patient retrieval', 'patient metadata'] as const)(
+    'does not shut everybody out while a %s lasts that came when it was due to be tried again',
+    async (kind) => {
+      fails('unreachable')
+      await searches(3)
+      await clock.advance(breaker.backoffMs)
+      expect(cluster.status().breaker).toBe('half-open')
+      const leaving = new AbortController()
+      const begin = {
+        store: () => cluster.store(endless(leaving.signal), leaving.signal),
+        'patient retrieval': () => cluster.retrieve({ ...study, patient: true }, leaving.signal),
+        'patient metadata': () => Array.fromAsync(cluster.metadata(study.target, leaving.signal, { patient: true })),
+      }
+      // It answers once.
+      puppet.act = async () => hangs()
+      const lasting = begin[kind]().catch((reason: unknown) => reason)
+      await turn()
+      expect(calls.at(-1)).toBe('probe ok')
+      works()
+      await searches(1)
+      expect(calls.at(-1)).toBe('search ok')
+      leaving.abort(new Error('enough'))
+      expect(await lasting).toBe(leaving.signal.reason)
+    },
+  )
+
+  it('refuses a store when the probe before it fails, without reading a byte of it', async () => {
+    fails('unreachable')
+    await searches(3)
+    await clock.advance(breaker.backoffMs)
+    let read = false
+    const uploads = async function* (): AsyncGenerator<InstanceUpload> {
+      read = true
+      yield* uploadsOf()
+    }
+    expect((await failureOf(cluster.store(uploads(), forever()))).reason).toBe('circuit-open')
+    expect(calls.slice(-2)).toEqual(['probe unreachable', 'store circuit-open'])
+    expect((await failureOf(cluster.store(uploads(), forever()))).reason).toBe('circuit-open')
+    expect(read).toBe(false)
+    expect(calls.filter((call) => call.startsWith('probe'))).toHaveLength(1)
+  })
+
+  it('is probed once for all stores that come when it is due to be tried again', async () => {
+    fails('unreachable')
+    await searches(3)
+    await clock.advance(breaker.backoffMs)
+    works()
+    await Promise.all([1, 2, 3].map(() => cluster.store(uploadsOf(), forever())))
+    expect(calls.slice(-4)).toEqual(['probe ok', 'store ok', 'store ok', 'store ok'])
+  })
+
+  it('ends its trial with the first byte of a retrieval', async () => {
+    fails('unreachable')
+    await searches(3)
+    await clock.advance(breaker.backoffMs)
+    works()
+    puppet.parts = async function* () {
+      for (;;) yield { contentType: 'application/dicom', body: (async function* () {})() }
+    }
+    await cluster.retrieve(study, forever())
+    await searches(1)
+    expect(calls.at(-1)).toBe('search ok')
   })
 
   it('measures how long the first byte takes', async () => {
@@ -280,7 +400,7 @@ describe('the health of a cluster', () => {
     })
 
     it('that hangs is probed no longer than its deadline', async () => {
-      puppet.act = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+      hangs()
       cluster.watch()
       await turn()
       await clock.advance(puppet.timeoutMs)
