@@ -99,7 +99,7 @@ export class DicomwebClient {
     const reason = call.disguises?.[exchange.status] ?? reasonOfStatus(exchange.status)
     if (!reason) return exchange
     exchange.discard()
-    throw new ClusterError(this.cluster, reason, statusText(exchange.status), { status: exchange.status })
+    throw this.error(reason, statusText(exchange.status), { status: exchange.status })
   }
 
   /**
@@ -118,13 +118,14 @@ export class DicomwebClient {
     await Promise.all([this.#pool.destroy(), this.#credentials.close()])
   }
 
-  /** What to throw for what went wrong in an answer. */
-  explain(thrown: unknown, signal: AbortSignal): unknown {
-    return signal.aborted ? signal.reason : explain(this.cluster, thrown, 'body')
+  /** What to throw for what went wrong in an answer of this status. */
+  explain(thrown: unknown, { status }: Pick<Exchange, 'status'>, signal: AbortSignal): unknown {
+    return signal.aborted ? signal.reason : explain(this.cluster, thrown, status)
   }
 
-  error(reason: FailureReason, message: string, cause?: unknown): ClusterError {
-    return new ClusterError(this.cluster, reason, message, { cause })
+  /** `status` when it is about an answer. */
+  error(reason: FailureReason, message: string, options: { cause?: unknown; status?: number } = {}): ClusterError {
+    return new ClusterError(this.cluster, reason, message, options)
   }
 
   async #authorization(signal: AbortSignal): Promise<string | undefined> {
@@ -133,7 +134,7 @@ export class DicomwebClient {
       return await this.#credentials.authorization(wait.signal)
     } catch (thrown) {
       signal.throwIfAborted()
-      throw explain(this.cluster, thrown, 'request')
+      throw explain(this.cluster, thrown)
     }
   }
 
@@ -149,7 +150,7 @@ export class DicomwebClient {
     } catch (thrown) {
       release?.()
       call.signal.throwIfAborted()
-      throw explain(this.cluster, thrown, 'request')
+      throw explain(this.cluster, thrown)
     }
   }
 
@@ -175,14 +176,14 @@ export class DicomwebClient {
       if (call.content || signal.aborted || !lostConnection(thrown)) throw thrown
       return send()
     })
-    const headers = response.headers
+    const { headers, statusCode: status } = response
     response.body.once('close', release)
     const body = new Body(response.body, first(headers['content-encoding']) ?? '', {
       received: (bytes) => this.#deps.telemetry.clusterBytes(this.cluster, 'received', bytes),
-      explain: (thrown) => this.explain(thrown, call.signal),
+      explain: (thrown) => this.explain(thrown, { status }, call.signal),
     })
     return {
-      status: response.statusCode,
+      status,
       contentType: first(headers['content-type']) ?? '',
       requestPath,
       header: (name) => first(headers[name]),

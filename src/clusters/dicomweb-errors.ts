@@ -1,9 +1,7 @@
+import { errors } from 'undici'
 import { DeadlineExceeded } from '../core/deadline.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { LineFull } from './slots.ts'
-
-/** Where in a call something went wrong: before the status line of the answer had arrived, or in its body. */
-export type Phase = 'request' | 'body'
 
 /** What an HTTP status says of the cluster, or of the object asked for; `undefined` for success. */
 export function reasonOfStatus(status: number): FailureReason | undefined {
@@ -52,12 +50,17 @@ const statusTexts: ReadonlyMap<number, string> = new Map([
 /**
  * What a call throws for anything thrown on the way: a `ClusterError` when the cluster or the way to it is to
  * blame, and the thing itself when it is not (a defect of our own, or something a caller's own stream threw).
+ * `status` is that of the answer, when its status line had arrived.
  */
-export function explain(cluster: string, thrown: unknown, phase: Phase): unknown {
+export function explain(cluster: string, thrown: unknown, status?: number): unknown {
   if (thrown instanceof ClusterError) return thrown
-  const found = reasonOfError(thrown, phase)
-  return found ? new ClusterError(cluster, found[0], found[1], { cause: thrown }) : thrown
+  const found = reasonOfError(thrown, status === undefined ? 'request' : 'body')
+  if (!found) return thrown
+  return new ClusterError(cluster, found[0], found[1], { cause: thrown, ...(status !== undefined && { status }) })
 }
+
+/** Where in a call something went wrong: before the status line of the answer had arrived, or in its body. */
+type Phase = 'request' | 'body'
 
 type Finding = readonly [FailureReason, string]
 
@@ -65,6 +68,7 @@ function reasonOfError(thrown: unknown, phase: Phase): Finding | undefined {
   if (thrown instanceof LineFull) return ['overloaded', 'all connections are busy and too many requests wait for one']
   if (thrown instanceof DeadlineExceeded) return ['timed-out', thrown.message]
   if (!(thrown instanceof Error)) return undefined
+  if (thrown instanceof errors.HTTPParserError) return notHttp(thrown, phase)
   const kind = (thrown as { kind?: unknown }).kind
   if (kind === 'truncated') return ['truncated', 'its answer ended before it was complete']
   if (kind === 'malformed') return ['malformed', `its answer is not what the standard says: ${thrown.message}`]
@@ -73,13 +77,16 @@ function reasonOfError(thrown: unknown, phase: Phase): Finding | undefined {
   return typeof code === 'string' ? reasonOfCode(code, phase) : undefined
 }
 
+/** The parser of HTTP stopped, most often in the body at a connection closed inside a chunk. It has codes for neither. */
+function notHttp({ message }: Error, phase: Phase): Finding {
+  if (/EOF/.test(message)) return phase === 'body' ? truncated : closed
+  return ['malformed', 'its answer is not HTTP']
+}
+
 function reasonOfCode(code: string, phase: Phase): Finding | undefined {
   const exact = codes.get(code)
   if (exact) return exact
   if (code.startsWith('ERR_INVALID_') || code.startsWith('UND_ERR_INVALID')) return undefined
-  // The parser of HTTP stopped: in the body that is most often a connection closed inside a chunk.
-  if (code === 'HPE_INVALID_EOF_STATE') return phase === 'body' ? truncated : closed
-  if (code.startsWith('HPE_')) return ['malformed', 'its answer is not HTTP']
   if (code === 'Z_BUF_ERROR') return truncated
   if (code.startsWith('Z_')) return ['malformed', 'its answer is not compressed the way it says']
   if (phase === 'body' && broken.has(code)) return truncated

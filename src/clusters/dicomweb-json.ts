@@ -29,7 +29,7 @@ export async function* readDatasets(
   try {
     for await (const item of readJsonArray(exchange.body, bounds)) yield asDataset(item, options.rewrite ?? keep, 0)
   } catch (thrown) {
-    throw client.explain(thrown, options.signal)
+    throw client.explain(thrown, exchange, options.signal)
   }
 }
 
@@ -54,7 +54,7 @@ export async function readObject(
     // Some archives wrap the one object as they do rows.
     return asDataset(Array.isArray(value) ? (value[0] ?? {}) : value, keep, 0)
   } catch (thrown) {
-    throw client.error('malformed', 'its answer is no DICOM JSON', thrown)
+    throw client.error('malformed', 'its answer is no DICOM JSON', { cause: thrown, status: exchange.status })
   }
 }
 
@@ -64,7 +64,7 @@ export const saysJson = ({ contentType }: Exchange): boolean => contentType === 
 function requireJson(client: DicomwebClient, exchange: Exchange): void {
   if (saysJson(exchange)) return
   exchange.discard()
-  throw client.error('malformed', wrongType(exchange.contentType, 'DICOM JSON'))
+  throw client.error('malformed', wrongType(exchange.contentType, 'DICOM JSON'), { status: exchange.status })
 }
 
 /** A sentence about an answer of another type than was asked for. */

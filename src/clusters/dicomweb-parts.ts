@@ -17,7 +17,7 @@ export function readParts(client: DicomwebClient, exchange: Exchange, options: P
     : single(exchange, options.limits)
   const explained = (thrown: unknown): never => {
     exchange.cancel()
-    throw client.explain(thrown, options.signal)
+    throw client.explain(thrown, exchange, options.signal)
   }
   const iterator: AsyncIterator<Part> = {
     next: async () => {

@@ -103,7 +103,7 @@ export class DicomwebRetriever {
     }
     exchange.discard()
     if (status === 204) throw this.#client.error('not-found', 'answers that there is nothing')
-    throw this.#client.error('malformed', wrongType(contentType, 'what was asked for'))
+    throw this.#client.error('malformed', wrongType(contentType, 'what was asked for'), { status })
   }
 }
 

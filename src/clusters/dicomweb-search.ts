@@ -130,12 +130,10 @@ async function ask(
 function notFound(client: DicomwebClient, request: SearchRequest, cause: ClusterError): undefined {
   if (request.study) return undefined
   if (request.level !== 'study')
-    throw client.error('unsupported', `offers no search for all its ${request.level}s`, cause)
-  throw client.error(
-    'malformed',
-    'offers no search for studies at its address; is the path of its address right?',
+    throw client.error('unsupported', `offers no search for all its ${request.level}s`, { cause })
+  throw client.error('malformed', 'offers no search for studies at its address; is the path of its address right?', {
     cause,
-  )
+  })
 }
 
 /** PS3.18 8.3.4.4: `Warning: 299 …: There are <n> additional results that can be requested`. */

@@ -70,6 +70,34 @@ describe('an archive that misbehaves', () => {
     await idle(cluster)
   })
 
+  const picture = {
+    kind: 'rendered',
+    target: { study: uid('1.2') },
+    mediaTypes: ['image/png'],
+    parameters: {},
+  } as const
+  const asked = {
+    instances: () => cluster.retrieve(study, forever()).then(readAll),
+    pictures: () => cluster.retrieve(picture, forever()).then(readAll),
+    metadata: () => Array.fromAsync(cluster.metadata(study.target, forever())),
+  }
+
+  it.each([
+    ['instances', 'a page', bytes('text/html', '<html>'), 200],
+    ['instances', 'no multipart message', bytes(multipartType, 'what is this?\r\n--c--'), 200],
+    ['pictures', 'a page', bytes('text/html', '<html>'), 200],
+    ['metadata', 'a page', bytes('text/html', '<html>'), 200],
+    ['metadata', 'no list', json('no list'), 200],
+    ['metadata', 'what is no HTTP', (_request, response) => void response.socket?.write('SSH-2.0\r\n'), undefined],
+  ] as const satisfies readonly (readonly [string, string, Answer, number | undefined])[])(
+    'asked for %s and answering %s is malformed, with the status it said',
+    async (what, _answer, answer, code) => {
+      archive.on('/studies', answer)
+      const failure = await failureOf(asked[what]())
+      expect([failure.reason, failure.status]).toEqual(['malformed', code])
+    },
+  )
+
   it('answering 204 has found nothing', async () => {
     archive.on('/studies', status(204))
     expect(await cluster.search(anyStudy, forever())).toEqual({ rows: [], truncated: false })
@@ -136,6 +164,15 @@ describe('an archive that misbehaves', () => {
     const parts = await cluster.retrieve(study, forever())
     expect((await failureOf(readAll(parts))).reason).toBe('truncated')
     await idle(cluster)
+  })
+
+  it('closing the connection inside a chunk has not given the study', async () => {
+    const head = `HTTP/1.1 200 OK\r\nContent-Type: ${multipartType}\r\nTransfer-Encoding: chunked\r\n\r\n`
+    archive.on('/studies', (_request, response) => {
+      response.socket?.end(`${head}1000\r\n${multipart(['one'], { whole: false })}`)
+    })
+    const failure = await failureOf(cluster.retrieve(study, forever()).then(readAll))
+    expect(failure.reason).toBe('truncated')
   })
 
   it('breaking off in the middle of a part has not given the study', async () => {
