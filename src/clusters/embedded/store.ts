@@ -1,5 +1,6 @@
 import { toError } from '../../core/errors.ts'
 import type { InstanceUpload, StoreResult } from '../cluster.ts'
+import { untilAborted } from '../fan-out.ts'
 import { inBatches } from './batches.ts'
 import { type CommitTarget, commit } from './commit.ts'
 import { type Received, receive } from './receive.ts'
@@ -61,15 +62,12 @@ export function storeInto(options: StoreOptions): Store {
 /** Marks what the source throws, and gives up on a source that hangs when the caller leaves. */
 async function* marked<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T, void, undefined> {
   const iterator = source[Symbol.asyncIterator]()
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const abort = () => reject(signal.reason)
-  signal.addEventListener('abort', abort)
-  aborted.catch(() => undefined)
   let ended = false
   try {
     for (;;) {
       signal.throwIfAborted()
-      const next = await Promise.race([iterator.next(), aborted]).catch((error: unknown) => {
+      // A race against one promise that lives as long as this loop would keep every chunk alive with it.
+      const next = await untilAborted(iterator.next(), signal).catch((error: unknown) => {
         throw new UploadFailed('an upload broke off', { cause: toError(error) })
       })
       ended = next.done === true
@@ -77,7 +75,6 @@ async function* marked<T>(source: AsyncIterable<T>, signal: AbortSignal): AsyncG
       yield next.value
     }
   } finally {
-    signal.removeEventListener('abort', abort)
     // Not waited for: a source that hangs does not answer this either.
     if (!ended) void Promise.resolve(iterator.return?.()).catch(() => undefined)
   }
