@@ -18,15 +18,16 @@ export interface CallHooks {
 
 /** One call on its way; the first of `ended`, `failed` and `left` settles it. */
 export class Call {
+  /** Of this call alone; it fires with that of the caller. */
+  readonly signal: AbortSignal
   readonly #permit: Permit
   readonly #hooks: CallHooks
-  readonly #signal: AbortSignal
   #answered = false
   #settled = false
 
   constructor(permit: Permit, signal: AbortSignal, hooks: CallHooks) {
     this.#permit = permit
-    this.#signal = signal
+    this.signal = signal
     this.#hooks = hooks
   }
 
@@ -51,7 +52,7 @@ export class Call {
 
   /** The reader has had enough. */
   left(): void {
-    this.#settle({ result: 'cancelled', health: this.#signal.aborted || !this.#answered ? 'unknown' : 'good' })
+    this.#settle({ result: 'cancelled', health: this.signal.aborted || !this.#answered ? 'unknown' : 'good' })
   }
 
   #settle({ result, health }: Verdict): void {

@@ -65,6 +65,8 @@ export class DicomwebClient {
   readonly #pool: Pool
   readonly #slots: Slots
   readonly #credentials: Credentials
+  /** By the signal of the call they were made for. */
+  readonly #waitedMs = new WeakMap<AbortSignal, number>()
 
   /** Throws `LinkError` `config` when certificates or keys cannot be used. */
   constructor(config: ClusterConfig & { readonly dicomweb: string }, deps: ClientDeps) {
@@ -91,6 +93,11 @@ export class DicomwebClient {
 
   get pool(): { running: number; waiting: number } {
     return { running: this.#slots.running, waiting: this.#slots.waiting }
+  }
+
+  /** How long the requests under this signal have waited for a connection, in milliseconds. */
+  waitedMs(signal: AbortSignal): number {
+    return this.#waitedMs.get(signal) ?? 0
   }
 
   /** Throws unless the cluster answers with success. */
@@ -140,16 +147,26 @@ export class DicomwebClient {
 
   async #send(call: Call, authorization: string | undefined): Promise<Exchange> {
     const { timeoutMs } = this.#config
-    using wait = deadline(this.#deps.clock, call.patient ? timeoutMs * patienceFactor : timeoutMs, call.signal)
+    const waitMs = call.patient ? timeoutMs * patienceFactor : timeoutMs
+    using wait = deadline(this.#deps.clock, waitMs, call.signal)
+    const begun = this.#deps.clock.now()
+    let inLineMs = 0
     let release: (() => void) | undefined
     try {
-      release = await this.#slots.take(wait.signal)
+      release = await this.#slots.take(wait.signal).finally(() => {
+        inLineMs = this.#deps.clock.now() - begun
+        this.#waitedMs.set(call.signal, this.waitedMs(call.signal) + inLineMs)
+      })
       // How long an upload takes is up to its source; undici watches that bytes move.
       const signal = call.content ? call.signal : wait.signal
       return await this.#ask(call, authorization, signal, release)
     } catch (thrown) {
       release?.()
       call.signal.throwIfAborted()
+      // The cluster had the smaller part of the time: it may well be fast.
+      if (thrown === wait.signal.reason && inLineMs > waitMs / 2) {
+        throw this.error('overloaded', 'all connections are busy and none became free in time', { cause: thrown })
+      }
       throw explain(this.cluster, thrown)
     }
   }

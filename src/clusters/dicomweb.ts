@@ -20,6 +20,8 @@ export interface DicomwebClusterDeps {
 /** A cluster that can say how busy its connections are. */
 export interface PooledCluster extends Cluster {
   readonly pool: { readonly running: number; readonly waiting: number }
+  /** How much of its time a call spent in line for a connection, in milliseconds; it is known by its signal. */
+  waitedMs(signal: AbortSignal): number
 }
 
 /**
@@ -47,6 +49,7 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
     get pool() {
       return client.pool
     },
+    waitedMs: (signal) => client.waitedMs(signal),
     search: (request, signal) => search(client, limits, request, signal),
     metadata: (target, signal, patience) => metadata(client, limits, target, signal, patience),
     retrieve: (request, signal) => retriever.retrieve(request, signal),

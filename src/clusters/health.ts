@@ -18,6 +18,7 @@ import type {
   StoreResult,
   Target,
 } from './cluster.ts'
+import type { PooledCluster } from './dicomweb.ts'
 import { untilAborted } from './fan-out.ts'
 import type { ClusterStatus, WatchedCluster } from './registry.ts'
 import { watchedItems, watchedParts } from './watched.ts'
@@ -31,12 +32,15 @@ export interface HealthDeps {
   readonly breaker?: BreakerOptions
 }
 
+type Inner = Cluster & Partial<Pick<PooledCluster, 'pool' | 'waitedMs'>>
+
 /** What was going on when a call failed. */
 interface Circumstances {
   readonly operation: Operation
   readonly signal: AbortSignal
   /** The first byte had arrived. */
   readonly answered: boolean
+  /** How long it took, without the time in line for a connection. */
   readonly elapsedMs: number
 }
 
@@ -57,7 +61,7 @@ export class MonitoredCluster implements WatchedCluster {
   readonly role: ClusterRole
   readonly priority: number
   readonly timeoutMs: number
-  readonly #inner: Cluster & { readonly pool?: ClusterStatus['pool'] }
+  readonly #inner: Inner
   readonly #deps: HealthDeps
   readonly #breaker: Breaker
   readonly #closed = new AbortController()
@@ -71,7 +75,7 @@ export class MonitoredCluster implements WatchedCluster {
   #heardAt = Number.NEGATIVE_INFINITY
   #running = 0
 
-  constructor(inner: Cluster & { readonly pool?: ClusterStatus['pool'] }, deps: HealthDeps) {
+  constructor(inner: Inner, deps: HealthDeps) {
     this.id = inner.id
     this.role = inner.role
     this.priority = inner.priority
@@ -96,20 +100,20 @@ export class MonitoredCluster implements WatchedCluster {
   }
 
   search(request: SearchRequest, signal: AbortSignal): Promise<SearchAnswer> {
-    return this.#whole('search', signal, () => this.#inner.search(request, signal))
+    return this.#whole('search', signal, (own) => this.#inner.search(request, own))
   }
 
   metadata(target: Target, signal: AbortSignal, patience?: Patience): AsyncIterable<Dataset> {
     return watchedItems(
       async () => (patience?.patient ? this.#beginLong('metadata', signal) : this.#begin('metadata', signal)),
-      () => this.#inner.metadata(target, signal, patience),
+      (call) => this.#inner.metadata(target, call.signal, patience),
     )
   }
 
   async retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts> {
     const call = request.patient ? await this.#beginLong('retrieve', signal) : this.#begin('retrieve', signal)
     try {
-      const parts = await this.#inner.retrieve(request, signal)
+      const parts = await this.#inner.retrieve(request, call.signal)
       call.answered()
       return watchedParts(parts, call)
     } catch (thrown) {
@@ -119,11 +123,11 @@ export class MonitoredCluster implements WatchedCluster {
   }
 
   store(uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal): Promise<StoreResult[]> {
-    return this.#whole('store', signal, () => this.#inner.store(uploads, signal))
+    return this.#whole('store', signal, (own) => this.#inner.store(uploads, own))
   }
 
   probe(signal: AbortSignal): Promise<ProbeReport> {
-    return this.#whole('probe', signal, () => this.#inner.probe(signal))
+    return this.#whole('probe', signal, (own) => this.#inner.probe(own))
   }
 
   /** Probes at once, whenever the cluster is down and its breaker lets it, and when nobody asked it for long. */
@@ -136,10 +140,10 @@ export class MonitoredCluster implements WatchedCluster {
     await Promise.all([this.#watching, this.#inner.close()])
   }
 
-  async #whole<T>(operation: Operation, signal: AbortSignal, ask: () => Promise<T>): Promise<T> {
+  async #whole<T>(operation: Operation, signal: AbortSignal, ask: (own: AbortSignal) => Promise<T>): Promise<T> {
     const call = operation === 'store' ? await this.#beginLong(operation, signal) : this.#begin(operation, signal)
     try {
-      const answer = await ask()
+      const answer = await ask(call.signal)
       // The time an upload takes says more of the upload than of the cluster.
       if (operation !== 'store') call.answered()
       call.ended()
@@ -173,10 +177,13 @@ export class MonitoredCluster implements WatchedCluster {
       throw new ClusterError(this.id, 'circuit-open', message)
     }
     this.#running++
-    return new Call(permit, signal, {
-      answered: () => this.#measure(clock.now() - begun),
-      verdictOf: (thrown, answered) =>
-        this.#verdict(thrown, { operation, signal, answered, elapsedMs: clock.now() - begun }),
+    // One of its own, by which the cluster can tell this call from others under the same.
+    const own = AbortSignal.any([signal])
+    const sinceBegun = () => clock.now() - begun
+    const elapsedMs = () => sinceBegun() - (this.#inner.waitedMs?.(own) ?? 0)
+    return new Call(permit, own, {
+      answered: () => this.#measure(sinceBegun()),
+      verdictOf: (thrown, answered) => this.#verdict(thrown, { operation, signal, answered, elapsedMs: elapsedMs() }),
       heard: (reason) => this.#heard(reason),
       finish: (result) => {
         this.#running--

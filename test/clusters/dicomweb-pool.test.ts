@@ -3,7 +3,10 @@ import type { ServerResponse } from 'node:http'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { SearchRequest } from '../../src/clusters/cluster.ts'
 import type { PooledCluster } from '../../src/clusters/dicomweb.ts'
+import { MonitoredCluster } from '../../src/clusters/health.ts'
+import { deadline } from '../../src/core/deadline.ts'
 import { withRequestId } from '../../src/core/request-context.ts'
+import { noLog, noTelemetry } from '../../src/core/telemetry.ts'
 import {
   beginning,
   bytes,
@@ -70,9 +73,48 @@ describe('the connections to an archive', () => {
     const waiting = failureOf(narrow.search(anyStudy, forever()))
     while (narrow.pool.waiting === 0) await turn()
     await clock.advance(1000)
-    expect((await waiting).reason).toBe('timed-out')
+    expect((await waiting).reason).toBe('overloaded')
     await parts[Symbol.asyncIterator]().return?.()
     await narrow.close()
+  })
+
+  it.each([
+    ['in line for the most part', 600, 'overloaded'],
+    ['for its answer for the most part', 400, 'timed-out'],
+  ] as const)('are told from a cluster that does not answer: waited %s', async (_what, freeAfterMs, reason) => {
+    const clock = new FakeClock()
+    const narrow = clusterAt(archive.dicomweb, { cluster: { maxConnections: 1, timeoutMs: 1000 }, clock })
+    archive.on('/studies', silence).on('/studies/1.2', beginning(multipartType, ''))
+    const parts = await narrow.retrieve(study, forever())
+    await archive.next()
+    const waiting = failureOf(narrow.search(anyStudy, forever()))
+    while (narrow.pool.waiting === 0) await turn()
+    await clock.advance(freeAfterMs)
+    await parts[Symbol.asyncIterator]().return?.()
+    await archive.next()
+    await clock.advance(1000 - freeAfterMs)
+    expect((await waiting).reason).toBe(reason)
+    await narrow.close()
+  })
+
+  it('that are all busy say nothing of the health of the cluster, whoever gives up waiting for one', async () => {
+    const clock = new FakeClock()
+    const narrow = clusterAt(archive.dicomweb, { cluster: { maxConnections: 1, timeoutMs: 1000 }, clock })
+    const watched = new MonitoredCluster(narrow, { clock, telemetry: noTelemetry, log: noLog })
+    archive.on('/studies', beginning(multipartType, ''))
+    const parts = await watched.retrieve(study, forever())
+    for (let time = 0; time < 10; time++) {
+      using budget = deadline(clock, 1000)
+      const own = failureOf(watched.search(anyStudy, forever()))
+      const callers = watched.search(anyStudy, budget.signal).catch((reason: unknown) => reason)
+      while (narrow.pool.waiting < 2) await turn()
+      await clock.advance(1000)
+      expect((await own).reason).toBe('overloaded')
+      expect(await callers).toBe(budget.signal.reason)
+    }
+    expect(watched.status()).toMatchObject({ state: 'unknown', breaker: 'closed' })
+    await parts[Symbol.asyncIterator]().return?.()
+    await watched.close()
   })
 
   it('are closed when the caller leaves before the answer, who gets its own reason back', async () => {
