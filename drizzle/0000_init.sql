@@ -52,6 +52,11 @@ CREATE TABLE "embedded_study" (
 	CONSTRAINT "embedded_study_cluster_study_instance_uid_pk" PRIMARY KEY("cluster","study_instance_uid")
 );
 --> statement-breakpoint
+CREATE TABLE "shared_key" (
+	"name" text PRIMARY KEY NOT NULL,
+	"value" text NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "study_location" (
 	"study_instance_uid" text NOT NULL,
 	"cluster" text NOT NULL,

@@ -14,6 +14,7 @@ import { toError } from './core/errors.ts'
 import type { Log } from './core/telemetry.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import * as jobs from './db/converge-jobs.ts'
+import { keyNamed } from './db/shared-keys.ts'
 import { forgetHolder, holdersOf, rememberHolders } from './db/study-location.ts'
 import { startViewer, type ViewerProgress, viewerCacheFolder } from './demo/ohif.ts'
 import { seedDemo } from './demo/seed.ts'
@@ -151,7 +152,7 @@ interface HttpParts extends Parts {
   readonly pages: ReturnType<typeof viewer>
 }
 
-function serveHttp(config: Config, parts: HttpParts) {
+async function serveHttp(config: Config, parts: HttpParts) {
   const { db, clusters, replication, log, metrics, pages } = parts
   const lifecycle = { draining: false }
   const index = locationIndex(db, log)
@@ -159,6 +160,7 @@ function serveHttp(config: Config, parts: HttpParts) {
     clusters: clusters.all,
     status: () => clusters.status(),
     index,
+    bulkdataKey: await keyNamed(db, 'bulkdata'),
     clock,
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
   })

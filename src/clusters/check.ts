@@ -39,11 +39,14 @@ export async function checkCluster(config: ClusterConfig, options: CheckOptions)
     const check = new Check({ ...config, dicomweb: config.dicomweb }, options)
     return await check.run().finally(() => check.close())
   } catch (thrown) {
-    options.signal.throwIfAborted()
     const at = `clusters[${options.index}]`
-    return { ...base, reached: false, problems: [adviceFor(thrown, config, at)] }
+    const problem = options.signal.aborted ? tooSlow : adviceFor(thrown, config, at)
+    return { ...base, reached: false, problems: [problem] }
   }
 }
+
+const tooSlow =
+  'it answers so slowly that the check was given up: look at the load of the archive and at the line to it'
 
 const untested = (): Record<Service, Verdict> =>
   Object.fromEntries(services.map((service) => [service, 'not tested'])) as Record<Service, Verdict>

@@ -39,6 +39,28 @@ export function firstNumber(dataset: Dataset, tag: Tag): number | undefined {
   return Number.isFinite(value) ? value : undefined
 }
 
+/**
+ * A dataset with every attribute replaced by what `map` makes of it, in sequence items too (innermost last: an item is
+ * mapped after its sequence was kept). `undefined` leaves the attribute out.
+ */
+export function mapAttributes(
+  dataset: Dataset,
+  map: (tag: Tag, attribute: Attribute) => Attribute | undefined,
+): MutableDataset {
+  const mapped: MutableDataset = {}
+  for (const [tag, attribute] of Object.entries(dataset)) {
+    const kept = map(tag, attribute)
+    if (kept)
+      mapped[tag] = kept.Value?.some(isItem) && kept.vr !== 'PN' ? { ...kept, Value: items(kept.Value, map) } : kept
+  }
+  return mapped
+}
+
+const items = (values: readonly unknown[], map: (tag: Tag, attribute: Attribute) => Attribute | undefined) =>
+  values.map((value) => (isItem(value) ? mapAttributes(value, map) : value))
+
+const isItem = (value: unknown): value is Dataset => typeof value === 'object' && value !== null
+
 function asText(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (typeof value === 'object') return personNameText(value as PersonName)

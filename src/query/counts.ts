@@ -57,7 +57,7 @@ export class Counts {
     const unknown = (id: string) =>
       rows.flatMap(({ uid, copies }) => {
         const copy = copies.find(({ cluster }) => cluster === id)
-        return copy && !this.#censuses.has(keyOf(copy, uid)) ? { copy, uid } : []
+        return copy && !this.#censuses.has(versionOf(copy)) ? { copy, uid } : []
       })
     const asked = clusters.map((cluster) => ({ cluster, studies: unknown(cluster.id) }))
     const worth = asked.filter(({ studies }) => studies.length > 0)
@@ -78,7 +78,7 @@ export class Counts {
 
   /** A study that is there has series: a cluster that lists none does not answer such questions. */
   #remember(copy: Copy, study: string, census: Census | undefined): void {
-    if (census && census.size > 0) this.#censuses.set(keyOf(copy, study), census)
+    if (census && census.size > 0) this.#censuses.set(versionOf(copy), census)
   }
 
   async #count(level: Level, row: MergedRow, clusters: readonly Cluster[], budget: Budget) {
@@ -104,7 +104,7 @@ export class Counts {
   async #countStudy({ uid, copies }: MergedRow, clusters: readonly Cluster[], budget: Budget) {
     const held = new Map<Uid, { cluster: string; count: number | undefined }[]>()
     for (const copy of copies) {
-      const census = this.#censuses.get(keyOf(copy, uid))
+      const census = this.#censuses.get(versionOf(copy))
       if (!census || !isUid(uid)) return undefined
       for (const [series, count] of census)
         held.set(series, [...(held.get(series) ?? []), { cluster: copy.cluster, count }])
@@ -143,8 +143,8 @@ export class Counts {
 }
 
 /** What a cluster says of a study's size is the version of what is remembered of it. */
-const keyOf = ({ cluster, row }: Copy, study: string): string =>
-  [cluster, study, ...countTags.map((key) => firstString(row, key) ?? '')].join('|')
+export const versionOf = ({ cluster, row }: Pick<Copy, 'cluster' | 'row'>): string =>
+  [cluster, ...[tag.StudyInstanceUID, ...countTags].map((key) => firstString(row, key) ?? '')].join('|')
 
 async function censusesOf(cluster: Cluster, studies: readonly string[], signal: AbortSignal) {
   const { rows, truncated } = await cluster.search(

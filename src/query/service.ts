@@ -9,6 +9,7 @@ import type { Query } from '../dicom/query.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { canHide, completeRows } from './complete.ts'
 import { Counts } from './counts.ts'
+import { asksByDescription, Descriptions, showsDescription } from './describe.ts'
 import { type ClusterRows, type MergedRow, mergeRows } from './merge.ts'
 import { pageOf, sortRows } from './page.ts'
 import { type PlanRules, planQuery } from './plan.ts'
@@ -50,9 +51,10 @@ export interface QueryDependencies {
   readonly onHolders: (holders: readonly { study: Uid; cluster: string }[]) => void
 }
 
-/** Plan → ask all at once → check → merge → page → complete what filters hid → count → render. */
+/** Plan → ask all at once → check → merge → page → complete what filters hid → describe → count → render. */
 export function createQueryService(deps: QueryDependencies): QueryService {
   const counts = new Counts()
+  const descriptions = new Descriptions()
   const rankOf = (id: string) => deps.clusters.findIndex((cluster) => cluster.id === id)
 
   return {
@@ -63,7 +65,10 @@ export function createQueryService(deps: QueryDependencies): QueryService {
       const outcomes = await fanOut(plan.ask, budget, (cluster, own) => cluster.search(plan.request, own))
       failWhenNobodyAnswered(outcomes)
 
-      const { answers, warnings } = verifyAnswers(plan.request, outcomes, rankOf)
+      const told = asksByDescription(plan.request)
+        ? await descriptions.ofAnswers(outcomes, plan.ask, budget)
+        : { answers: outcomes, outcomes: [] }
+      const { answers, warnings } = verifyAnswers(plan.request, told.answers, rankOf)
       const sorted = sortRows(level, mergeRows(level, answers).values())
       const { page, remaining } = pageOf(
         sorted,
@@ -75,14 +80,17 @@ export function createQueryService(deps: QueryDependencies): QueryService {
       const whole = canHide(level, plan.request)
         ? await completeRows(level, page, { clusters: answered, request: plan.request, rankOf }, budget)
         : { rows: page, outcomes: [] }
-      const counted = await counts.correct(level, whole.rows, deps.clusters, budget)
+      const described = showsDescription(plan.request)
+        ? await descriptions.ofRows(whole.rows, deps.clusters, budget)
+        : { rows: whole.rows, outcomes: [] }
+      const counted = await counts.correct(level, described.rows, deps.clusters, budget)
       if (level === 'study') deps.onHolders(holdersIn(counted.rows))
 
       return {
         rows: counted.rows.map(({ dataset }) => render(level, dataset, request.base)),
         warnings: [
           ...plan.skipped.map(({ cluster, why }) => `Results are incomplete: cluster ${cluster} ${why}`),
-          ...missing([...outcomes, ...whole.outcomes]),
+          ...missing([...outcomes, ...told.outcomes, ...whole.outcomes, ...described.outcomes]),
           ...warnings,
           ...inexactCounts(counted.inexact),
           ...(remaining > 0 ? [`There are ${remaining} additional results that can be requested`] : []),

@@ -1,64 +1,78 @@
-import { createHash } from 'node:crypto'
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { Cluster, Target } from '../clusters/cluster.ts'
 import { badRequest } from '../core/errors.ts'
-import { type Attribute, type Dataset, firstString } from '../dicom/dataset.ts'
+import { type Dataset, firstString, mapAttributes } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 
-/**
- * A BulkDataURI of the proxy ends in a token that leads back to the cluster that made the original: a name of the
- * cluster that says nothing of it, and the path the cluster gave, relative to the instance where it lies below it.
+/*
+ * A BulkDataURI of the proxy ends in a token that leads back to the cluster that made the original:
+ *
+ *   name (8 characters) · seal (22 characters) · path
+ *
+ * in base64url. The name is a digest of the cluster's id; the path is the cluster's own, without the part that leads
+ * to the instance where it begins with that; the seal binds both to the instance, so that nobody makes up a token and
+ * reads with it what metadata never pointed to.
  */
-const nameOf = (cluster: string): string => createHash('sha256').update(cluster).digest('base64url').slice(0, 8)
 
-/** Rewrites every BulkDataURI of one instance's metadata, in sequences too, to point to the proxy. */
-export function pointToProxy(dataset: Dataset, cluster: string, base: string): Dataset {
-  const instance = instancePath(dataset)
+const nameLength = 8
+const sealLength = 22
+
+const nameOf = (cluster: string): string =>
+  createHash('sha256').update(cluster).digest('base64url').slice(0, nameLength)
+
+function sealOf(key: Buffer, cluster: string, instance: string, path: string): string {
+  const mac = createHmac('sha256', key).update([cluster, instance, path].join('\n'))
+  return mac.digest('base64url').slice(0, sealLength)
+}
+
+export interface ProxyAddress {
+  /** Absolute address of the DICOMweb root as the client sees it, without a trailing slash. */
+  readonly base: string
+  /** Seals tokens; the same for all proxies that answer at this address. */
+  readonly key: Buffer
+}
+
+/**
+ * Rewrites every BulkDataURI of one instance's metadata, in sequences too, to point to the proxy, and leaves out what
+ * else tells of the cluster.
+ */
+export function pointToProxy(dataset: Dataset, cluster: string, { base, key }: ProxyAddress): Dataset {
+  const [study, series, sop] = [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID].map((it) =>
+    firstString(dataset, it),
+  )
+  const instance = `studies/${study}/series/${series}/instances/${sop}`
   const toUrl = (path: string) => {
     const kept = path.startsWith(`${instance}/`) ? path.slice(instance.length + 1) : `/${path}`
-    return `${base}/${instance}/bulkdata/${Buffer.from(`${nameOf(cluster)}${kept}`).toString('base64url')}`
+    const token = `${nameOf(cluster)}${sealOf(key, cluster, instance, path)}${kept}`
+    return `${base}/${instance}/bulkdata/${Buffer.from(token).toString('base64url')}`
   }
-  return rewrite(dataset, toUrl)
+  return mapAttributes(dataset, (it, attribute) => {
+    if (tellsOfTheCluster.has(it)) return undefined
+    return attribute.BulkDataURI === undefined ? attribute : { ...attribute, BulkDataURI: toUrl(attribute.BulkDataURI) }
+  })
 }
 
-function instancePath(dataset: Dataset): string {
-  const [study, series, instance] = [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID].map((key) =>
-    firstString(dataset, key),
-  )
-  return `studies/${study}/series/${series}/instances/${instance}`
-}
+/** What an archive writes of its own addresses. */
+const tellsOfTheCluster: ReadonlySet<string> = new Set([tag.RetrieveURL, tag.RetrieveAETitle])
 
-function rewrite(dataset: Dataset, toUrl: (path: string) => string): Dataset {
-  const entries = Object.entries(dataset).map(([key, attribute]) => [key, rewriteAttribute(attribute, toUrl)] as const)
-  return Object.fromEntries(entries)
-}
+/** Longer than any path an archive writes. */
+const maxTokenLength = 4096
 
-function rewriteAttribute(attribute: Attribute, toUrl: (path: string) => string): Attribute {
-  if (attribute.BulkDataURI !== undefined) return { ...attribute, BulkDataURI: toUrl(attribute.BulkDataURI) }
-  if (attribute.vr !== 'SQ' || !attribute.Value) return attribute
-  return { ...attribute, Value: attribute.Value.map((item) => rewrite((item ?? {}) as Dataset, toUrl)) }
-}
-
-/** Whether a path can be put behind a cluster's root without leading out of its studies. */
-function staysBelowStudies(path: string): boolean {
-  const [segments = '', query = ''] = path.split('?', 2)
-  const [root, ...below] = segments.split('/')
-  const plain = below.every((segment) => /^[\w.~:@!$&'()*+,;=-]+$/.test(segment) && !/^\.+$/.test(segment))
-  return root === 'studies' && below.length > 0 && plain && /^[\w.~:@!$&'()*+,;=/-]*$/.test(query)
-}
-
-/** Where a token leads. Throws `bad-request` when the proxy cannot have written it. */
+/** Where a token leads. Throws `bad-request` when the proxy has not written it for this instance. */
 export function followToken(
   token: string,
   target: Required<Target>,
-  clusters: readonly Cluster[],
+  { clusters, key }: { clusters: readonly Cluster[]; key: Buffer },
 ): { cluster: Cluster; path: string } {
-  const text = Buffer.from(token, 'base64url').toString('latin1')
-  const cluster = clusters.find(({ id }) => nameOf(id) === text.slice(0, 8))
-  const kept = text.slice(8)
-  const below = `studies/${target.study}/series/${target.series}/instances/${target.instance}/`
-  const path = kept.startsWith('/') ? kept.slice(1) : `${below}${kept}`
-  if (!cluster || token.length > 2048 || !staysBelowStudies(path)) {
-    throw badRequest('bulkdata: the address is none that metadata of this service contains')
+  const text = Buffer.from(token.slice(0, maxTokenLength), 'base64url').toString()
+  const cluster = clusters.find(({ id }) => nameOf(id) === text.slice(0, nameLength))
+  const kept = text.slice(nameLength + sealLength)
+  const instance = `studies/${target.study}/series/${target.series}/instances/${target.instance}`
+  const path = kept.startsWith('/') ? kept.slice(1) : `${instance}/${kept}`
+  const seal = Buffer.from(text.slice(nameLength, nameLength + sealLength))
+  const expected = Buffer.from(sealOf(key, cluster?.id ?? '', instance, path))
+  if (!cluster || seal.length !== expected.length || !timingSafeEqual(seal, expected)) {
+    throw badRequest('bulkdata: the address is none that metadata of this instance contains')
   }
   return { cluster, path }
 }

@@ -16,7 +16,7 @@ import { type Dataset, firstString } from '../dicom/dataset.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
-import { followToken, pointToProxy } from './bulkdata.ts'
+import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
 import { rankHolders } from './choose.ts'
 import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
 import { type Holder, type LocationIndex, Locator } from './locate.ts'
@@ -58,6 +58,8 @@ export interface RetrieveDependencies {
   readonly clusters: readonly Cluster[]
   readonly status: () => readonly ClusterStatus[]
   readonly index: LocationIndex
+  /** Seals the addresses of bulk data; the same for all proxies that answer at one address. */
+  readonly bulkdataKey: Buffer
   readonly clock: Clock
   /** Bytes of one part held back so that it can be replaced from another cluster. */
   readonly maxBufferedPartBytes: number
@@ -149,12 +151,13 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     metadata: (target, base, signal) =>
       wholeUnion(
         target,
-        (cluster, part, patience) => fetchMetadata(cluster.metadata(part, signal, patience), cluster, part, base),
+        (cluster, part, patience) =>
+          fetchMetadata(cluster.metadata(part, signal, patience), cluster, part, { base, key: deps.bulkdataKey }),
         signal,
       ),
 
     async bulkdata(target, token, signal) {
-      const { cluster, path } = followToken(token, target, deps.clusters)
+      const { cluster, path } = followToken(token, target, { clusters: deps.clusters, key: deps.bulkdataKey })
       const errors: ClusterError[] = []
       const body = await firstToDeliver([cluster], { kind: 'bulkdata', path }, { maxBytes, signal, errors })
       if (!body) throw noHolderLeft(describe(target), errors)
@@ -194,13 +197,13 @@ async function* fetchMetadata(
   datasets: AsyncIterable<Dataset>,
   cluster: Cluster,
   target: Target,
-  base: string,
+  proxy: ProxyAddress,
 ): AsyncGenerator<Item<Dataset>> {
   for await (const dataset of datasets) {
     const instance = firstString(dataset, tag.SOPInstanceUID)
     if (!isUid(instance)) throw new ClusterError(cluster.id, 'malformed', 'sent metadata without a SOP Instance UID')
     if (firstString(dataset, tag.StudyInstanceUID) !== target.study) continue
-    yield { instance, value: pointToProxy(dataset, cluster.id, base) }
+    yield { instance, value: pointToProxy(dataset, cluster.id, proxy) }
   }
 }
 

@@ -101,7 +101,8 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
     replicated,
     retrieve: createRetrieveService({
       clusters: clusters.all,
-      status: () => clusters.status(),
+      bulkdataKey: Buffer.from('key'),
+    status: () => clusters.status(),
       index,
       clock,
       maxBufferedPartBytes,

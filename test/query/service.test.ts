@@ -47,6 +47,43 @@ describe('a query', () => {
     expect(rows.map((row) => strings(row, tag.ModalitiesInStudy))).toEqual([['CT', 'MR']])
   })
 
+  describe('of a study whose archive describes it by a report without a description', () => {
+    const study = madeUid()
+    const described = { [tag.StudyDescription]: ['CT CHEST'] }
+    const archive = () => one('north', madeInstance({ study })).add(madeInstance({ study }), described)
+    const descriptions = (rows: readonly object[]) => rows.map((row) => firstString(row as never, tag.StudyDescription))
+
+    it('shows the description that its other series have, asking for it once', async () => {
+      const cluster = archive()
+      const search = setup([cluster])
+      expect(descriptions((await search('includefield=StudyDescription')).rows)).toEqual(['CT CHEST'])
+      expect(descriptions((await search('includefield=StudyDescription')).rows)).toEqual(['CT CHEST'])
+      expect(cluster.searches.map(({ level }) => level)).toEqual(['study', 'series', 'study'])
+    })
+
+    it('finds it by the description, beside others and alone', async () => {
+      const other = one('south', madeInstance(), described)
+      expect(studies((await setup([archive()])('StudyDescription=CT*')).rows)).toEqual([study])
+      expect((await setup([archive(), other])('StudyDescription=CT*')).rows).toHaveLength(2)
+      expect((await setup([archive(), other])('StudyDescription=MR*')).rows).toEqual([])
+    })
+
+    it('asks nothing more when nobody wants to see it', async () => {
+      const cluster = archive()
+      await setup([cluster])('')
+      expect(cluster.searches).toHaveLength(1)
+    })
+
+    it('says so when the cluster fails at that question', async () => {
+      const cluster = archive()
+      cluster.faults.uncounted = true
+      const other = one('south', madeInstance(), described)
+      const { rows, warnings } = await setup([cluster, other])('StudyDescription=CT*')
+      expect(rows).toHaveLength(1)
+      expect(warnings).toContain('Results are incomplete: cluster north timed-out')
+    })
+  })
+
   it('counts the distinct instances of copies that differ', async () => {
     const study = madeUid()
     const [a, b, c] = [madeInstance({ study }), madeInstance({ study }), madeInstance({ study })]

@@ -34,6 +34,7 @@ function service(clusters: readonly MemoryCluster[], known: Record<string, strin
       },
     },
     clock,
+    bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
   })
 }
@@ -275,6 +276,7 @@ describe('locating', () => {
       status: () => [],
       index: { holdersOf: () => new Promise(() => undefined), remember: () => undefined, forget: () => undefined },
       clock,
+      bulkdataKey: Buffer.from('key'),
       maxBufferedPartBytes: 1024 * 1024,
     })
     const target = { study, series, instance: made.instance as Uid }
