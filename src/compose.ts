@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { checkCluster } from './clusters/check.ts'
@@ -57,6 +58,8 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     )
     if (db.kind === 'embedded') await jobs.releaseAbandoned(db)
     const clusters = resources.adopt(await openClusters(config, { db, log, metrics }), (it) => it.close())
+    // Bulk data of uploads that a crash cut off.
+    await rm(spoolDir(config), { recursive: true, force: true })
     if (demo) await seedDemo(clusters.all, say)
     const replication = resources.adopt(replicationOf(config, { db, clusters, log, metrics }), (it) => it.stop())
     replication.start()
@@ -84,6 +87,8 @@ interface Parts {
   readonly log: Log
   readonly metrics: Metrics
 }
+
+const spoolDir = ({ dataDir }: Config) => join(dataDir, 'spool')
 
 /** Home first, then by priority: the order in which clusters are believed about who a patient is. */
 async function openClusters(config: Config, parts: Parts): Promise<Clusters> {
@@ -178,7 +183,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
     home: clusters.home,
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
     maxJsonBytes: config.limits.maxJsonBytes,
-    spoolDir: join(config.dataDir, 'spool'),
+    spoolDir: spoolDir(config),
     replicate: async (studies) => {
       await replication.request(studies)
       index.rememberAll(studies.map((study) => ({ study, cluster: clusters.home.id })))

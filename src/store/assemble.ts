@@ -24,6 +24,9 @@ interface Spooled {
   readonly transferSyntaxUID: Uid | undefined
 }
 
+/** Instances in one request at most; each is held as metadata until its bulk data has come. */
+const maxInstances = 100_000
+
 const explicitLittleEndian = '1.2.840.10008.1.2.1' as Uid
 
 /**
@@ -35,28 +38,43 @@ export async function* assemble(parts: Parts, options: AssembleOptions): Parts {
   await mkdir(options.spoolDir, { recursive: true })
   const folder = await mkdtemp(join(options.spoolDir, 'bulk-'))
   try {
-    const datasets: Dataset[] = []
-    const bulk = new Map<string, Spooled>()
-    for await (const part of parts) {
-      if (isMetadata(part)) datasets.push(...(await readMetadata(part, options.maxJsonBytes)))
-      else if (part.location) bulk.set(part.location, await spool(part, join(folder, String(bulk.size))))
-      else throw badRequest('a part of bulk data has no Content-Location that says what it belongs to')
-    }
+    const { datasets, bulk } = await receiveAll(parts, folder, options.maxJsonBytes)
     for (const dataset of datasets) yield* part(instance(dataset, bulk))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
+async function receiveAll(parts: Parts, folder: string, maxJsonBytes: number) {
+  const datasets: Dataset[] = []
+  const bulk = new Map<string, Spooled>()
+  let budget = maxJsonBytes
+  for await (const part of parts) {
+    if (isMetadata(part)) budget -= await readMetadata(part, budget, datasets)
+    else if (part.location === undefined) throw badRequest('a part of bulk data has no Content-Location')
+    else if (bulk.has(part.location)) throw badRequest('two parts of bulk data have the same Content-Location')
+    else bulk.set(part.location, await spool(part, join(folder, String(bulk.size))))
+  }
+  return { datasets, bulk }
+}
+
 const isMetadata = ({ contentType }: Part) => parseMediaType(contentType)?.type === 'application/dicom+json'
 
-async function readMetadata(part: Part, maxBytes: number): Promise<Dataset[]> {
-  const datasets: Dataset[] = []
-  for await (const item of readJsonArray(part.body, { maxItemBytes: maxBytes, maxBytes })) {
-    if (typeof item !== 'object' || item === null) throw badRequest('the metadata is no array of DICOM JSON objects')
-    datasets.push(item as Dataset)
+/** Adds the datasets of a part and returns its size in bytes. */
+async function readMetadata(part: Part, maxBytes: number, datasets: Dataset[]): Promise<number> {
+  let size = 0
+  async function* counted() {
+    for await (const chunk of part.body) {
+      size += chunk.byteLength
+      yield chunk
+    }
   }
-  return datasets
+  for await (const item of readJsonArray(counted(), { maxItemBytes: maxBytes, maxBytes })) {
+    if (typeof item !== 'object' || item === null) throw badRequest('the metadata is no array of DICOM JSON objects')
+    if (datasets.push(item as Dataset) > maxInstances)
+      throw badRequest(`more than ${maxInstances} instances in one request`)
+  }
+  return size
 }
 
 async function spool(part: Part, path: string): Promise<Spooled> {

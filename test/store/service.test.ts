@@ -146,6 +146,21 @@ describe('storing metadata and bulk data that come apart', () => {
     expect(readdirSync(spoolDir)).toEqual([])
   })
 
+  it('refuses two parts of one location: nobody knows which is meant', async () => {
+    const { home, service } = setup()
+    const again: Part = { ...pixels, body: bodies(Buffer.from('OTHERS')) }
+    const sent = parts(json(metadata('bulk/1')), { ...pixels, body: bodies(Buffer.from('PIXELS')) }, again)
+    await expect(service.store({ ...request, parts: sent }, signal)).rejects.toMatchObject({ code: 'bad-request' })
+    expect([home.held.size, readdirSync(spoolDir)]).toEqual([0, []])
+  })
+
+  it('bounds the metadata of a request, not of each of its parts', async () => {
+    const { service } = setup()
+    const large = { ...metadata('bulk/1'), '00104000': { vr: 'LT', Value: ['x'.repeat(600_000)] } }
+    const store = service.store({ ...request, parts: parts(json(large), json(large), pixels) }, signal)
+    await expect(store).rejects.toMatchObject({ code: 'too-large' })
+  })
+
   it('refuses an instance whose bulk data did not come', async () => {
     const { home, service } = setup()
     const answer = await service.store({ ...request, parts: parts(json(metadata('bulk/2'))) }, signal)
