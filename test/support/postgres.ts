@@ -50,25 +50,35 @@ export async function startPostgres(): Promise<PostgresServer> {
   const killAtExit = () => child.kill('SIGKILL')
   process.once('exit', killAtExit)
   await ready(child.stderr)
+  const pid = child.pid ?? 0
+  const { pause, resume } = pausing(pid)
   const stop = async () => {
     process.off('exit', killAtExit)
+    resume()
     const gone = once(child, 'exit')
     child.kill('SIGINT')
     await gone
     await rm(folder, { recursive: true, force: true })
   }
-  const pid = child.pid ?? 0
-  return { createDatabase: () => createDatabase(port), pid, ...pausing(pid), stop }
+  return { createDatabase: () => createDatabase(port), pid, pause, resume, stop }
 }
 
 /** A server is many processes; the first one is stopped first, so that it makes no more of them. */
 function pausing(pid: number): Pick<PostgresServer, 'pause' | 'resume'> {
-  const children = () => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').map(Number)
-  const signal = (name: NodeJS.Signals) => {
-    process.kill(pid, name)
-    for (const child of children().filter((it) => it > 0)) process.kill(child, name)
+  const stopped: number[] = []
+  const stopOne = (one: number) => {
+    process.kill(one, 'SIGSTOP')
+    stopped.push(one)
   }
-  return { pause: () => signal('SIGSTOP'), resume: () => signal('SIGCONT') }
+  const pause = () => {
+    stopOne(pid)
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
+    for (const child of children) stopOne(Number(child))
+  }
+  const resume = () => {
+    for (const one of stopped.splice(0)) process.kill(one, 'SIGCONT')
+  }
+  return { pause, resume }
 }
 
 async function createDatabase(port: number): Promise<string> {
