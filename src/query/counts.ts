@@ -71,13 +71,13 @@ export class Counts {
           studies.map(({ uid }) => uid),
           signal,
         )
-        for (const { copy, uid } of studies) this.#remember(copy, uid, censuses.get(uid))
+        for (const { copy, uid } of studies) this.#remember(copy, censuses.get(uid))
       },
     )
   }
 
   /** A study that is there has series: a cluster that lists none does not answer such questions. */
-  #remember(copy: Copy, study: string, census: Census | undefined): void {
+  #remember(copy: Copy, census: Census | undefined): void {
     if (census && census.size > 0) this.#censuses.set(versionOf(copy), census)
   }
 
