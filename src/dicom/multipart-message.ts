@@ -10,6 +10,7 @@ const maxPaddingBytes = 256
 const LF = 0x0a
 const CR = 0x0d
 const DASH = 0x2d
+const whiteSpace: ReadonlySet<number> = new Set([0x20, 0x09, CR, LF])
 const nothing: Buffer = Buffer.alloc(0)
 
 export const tooLarge = (what: string): WireError => new WireError('too-large', `multipart body: ${what}`)
@@ -118,7 +119,10 @@ export class Message {
   }
 
   async #takeMore(what: string): Promise<Buffer> {
+    const ended = this.#ended
     if (await this.#receive()) return nothing
+    // Now that it is known to be the end, what is in the buffer is worth another look.
+    if (!ended) return nothing
     throw new WireError('truncated', `multipart body: it ends before ${what}`)
   }
 
@@ -177,15 +181,21 @@ export class Message {
   /** Whether what follows makes a delimiter of the bytes before: a longer word may begin with the boundary. */
   #afterDelimiter(from: number): { offset: number; closing: boolean } | 'content' | 'unknown' {
     const buffer = this.#buffer
-    if (buffer[from] === DASH) {
-      if (buffer[from + 1] === DASH) return { offset: from + 2, closing: true }
-      return from + 1 < buffer.length ? 'content' : 'unknown'
-    }
+    if (buffer[from] === DASH) return this.#afterDash(from + 1)
     let at = from
     while (at - from < maxPaddingBytes && (buffer[at] === 0x20 || buffer[at] === 0x09)) at++
     if (buffer[at] === CR) at++
     if (at >= buffer.length) return 'unknown'
     return buffer[at] === LF ? { offset: at + 1, closing: false } : 'content'
+  }
+
+  /** A closing boundary is followed by the end of its line, or of the body. */
+  #afterDash(from: number): { offset: number; closing: boolean } | 'content' | 'unknown' {
+    const [dash, next] = [this.#buffer[from], this.#buffer[from + 1]]
+    if (dash === undefined) return this.#ended ? 'content' : 'unknown'
+    if (dash !== DASH) return 'content'
+    if (next === undefined) return this.#ended ? { offset: from + 1, closing: true } : 'unknown'
+    return whiteSpace.has(next) ? { offset: from + 1, closing: true } : 'content'
   }
 
   /** Reads the header lines of a part; the line end of the empty line after them stays in the buffer. */

@@ -10,6 +10,8 @@ export interface Part {
   readonly location?: string
   /** Bytes in the part when known before they are read. */
   readonly length?: number
+  /** Parts in the whole answer when known before they are read: one alone would be a piece taken for the whole. */
+  readonly total?: number
   /** Read it to its end before asking for the next part. */
   readonly body: AsyncIterable<Uint8Array>
 }

@@ -1,3 +1,5 @@
+import { headerTooLarge } from './part10-window.ts'
+
 /**
  * The beginning of a stream, kept while it is looked at, so that the whole stream can be handed on afterwards as if
  * nobody had read from it.
@@ -5,16 +7,22 @@
 export class Recording {
   readonly #source: AsyncIterator<Uint8Array>
   readonly #kept: Uint8Array[] = []
+  readonly #limit: number
+  #size = 0
 
-  constructor(body: AsyncIterable<Uint8Array>) {
+  /** Keeps no more than `limit` bytes and a chunk: a deflated stream can go on for ever without becoming anything. */
+  constructor(body: AsyncIterable<Uint8Array>, limit: number) {
     this.#source = body[Symbol.asyncIterator]()
+    this.#limit = limit
   }
 
   /** The next chunk of the source, `undefined` at its end. */
   async pull(): Promise<Uint8Array | undefined> {
+    if (this.#size > this.#limit) throw headerTooLarge(this.#limit)
     const next = await this.#source.next()
     if (next.done === true) return undefined
     this.#kept.push(next.value)
+    this.#size += next.value.byteLength
     return next.value
   }
 

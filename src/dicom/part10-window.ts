@@ -99,7 +99,7 @@ export class PrefixWindow implements Window {
   }
 }
 
-const headerTooLarge = (limit: number): LinkError =>
+export const headerTooLarge = (limit: number): LinkError =>
   new LinkError(
     'too-large',
     `the object does not name its study, series and instance within its first ${limit} bytes, the most that is read ` +

@@ -40,7 +40,7 @@ const seriesTag = 0x0020000e
  * DICOM instance and `too-large` when the stream goes on past `maxHeaderBytes` without telling.
  */
 export async function sniffInstance(body: AsyncIterable<Uint8Array>, options: SniffOptions): Promise<SniffedInstance> {
-  const recording = new Recording(body)
+  const recording = new Recording(body, options.maxHeaderBytes)
   try {
     const header = await readHeader(recording, options.maxHeaderBytes)
     return { header, body: recording.replay() }

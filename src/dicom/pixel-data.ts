@@ -127,32 +127,27 @@ function nth<T>(frames: readonly T[], frame: number): T {
 
 /** What is behind a BulkDataURI. */
 export interface OpenedBulkdata extends OpenedValue {
-  /** `application/octet-stream`, or that of the frame for compressed pixel data. */
+  /** `application/octet-stream`, or that of the frame with its transfer syntax for compressed pixel data. */
   readonly mediaType: string
 }
 
 /**
  * Opens a value by its BulkDataURI as `readMetadata` gives it, with or without `bulkdata/`: as it is stored, binary
- * values in little endian. Compressed pixel data can be had in one piece when it is one frame or a video; of more
- * frames each has to be asked for (`not-acceptable`). Throws `not-found` when there is no such value.
+ * values in little endian. It is one piece, except for compressed pixel data, which is one for each frame, a video
+ * being one (PS3.18 10.4.1.1.5). Throws `not-found` when there is no such value.
  */
-export async function openBulkdata(file: ByteReader, path: string): Promise<OpenedBulkdata> {
+export async function openBulkdata(file: ByteReader, path: string): Promise<readonly OpenedBulkdata[]> {
   const opened = await openPart10(file)
   const { element, vr, encoding } = await findElement(opened, path)
   const mediaType = 'application/octet-stream'
   if (element.length !== undefinedLength) {
     const range = { offset: element.valueOffset, length: element.length }
     const unit = encoding.littleEndian ? 1 : unitBytes(vr)
-    return {
-      mediaType,
-      ...(unit === 1 ? openRanges(opened.content, [range]) : openSwapped(opened.content, range, unit)),
-    }
+    const value = unit === 1 ? openRanges(opened.content, [range]) : openSwapped(opened.content, range, unit)
+    return [{ mediaType, ...value }]
   }
   if (element.tag !== pixelDataTag) throw new LinkError('not-found', 'a sequence is no bulk data')
   const located = await locateFrames(file)
-  if (located.frames.length === 1) return { ...located.open(1), mediaType: located.mediaType }
-  throw new LinkError(
-    'not-acceptable',
-    `the pixel data is ${located.frames.length} compressed frames; ask for the frames`,
-  )
+  const frameType = `${located.mediaType}; transfer-syntax=${located.transferSyntaxUID}`
+  return located.frames.map((_, index) => ({ mediaType: frameType, ...located.open(index + 1) }))
 }

@@ -71,6 +71,11 @@ describe('reading a multipart body', () => {
     ['zero parts with a closing boundary', '--b--\r\n', []],
     ['zero parts after a line end', '\r\n--b--', []],
     ['a part without headers', '--b\r\n\r\nx\r\n--b--', [{ contentType: '', text: 'x' }]],
+    [
+      'a longer word that begins with the closing boundary',
+      '--b\r\n\r\nx\r\n--b--y\r\n--b--',
+      [{ contentType: '', text: 'x\r\n--b--y' }],
+    ],
     ['an empty part', '--b\r\nContent-Type: a/b\r\n\r\n\r\n--b--', [{ contentType: 'a/b', text: '' }]],
     ['a part whose empty line is the end', '--b\r\nContent-Type: a/b\r\n\r\n--b--', [{ contentType: 'a/b', text: '' }]],
     [

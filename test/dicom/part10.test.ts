@@ -95,6 +95,18 @@ describe('sniffInstance', () => {
     expect(error.code).toBe('too-large')
   })
 
+  it('keeps no more than the limit of a deflated stream that goes on and becomes nothing', async () => {
+    const head = fileOf('1.2.840.10008.1.2.1.99', Buffer.alloc(0))
+    const empty = Buffer.concat(Array.from({ length: 10_000 }, () => Buffer.from([0, 0, 0, 0xff, 0xff])))
+    let sent = 0
+    async function* endless() {
+      yield head
+      for (; sent < 10_000; sent++) yield empty
+    }
+    await expect(sniffInstance(endless(), limits)).rejects.toMatchObject({ code: 'too-large' })
+    expect(sent * empty.length).toBeLessThan(limits.maxHeaderBytes + 2 * empty.length)
+  })
+
   it('takes a bare dataset, explicit or implicit, whose first element is of group 0008', async () => {
     const made = madeInstance()
     const { header } = await sniffInstance(stream(datasetOf(Buffer.from(made.bytes))).body, limits)
