@@ -220,8 +220,8 @@ describe.skipIf(!orthancAvailable)('three archives stored to as one', () => {
     await reaches(federation.south, study, [target])
   })
 
-  test('a multi-frame of 96 MB goes through, here and to the linked cluster, in bounded memory', async () => {
-    const large = largeInstance(96)
+  test('a multi-frame of 128 MB goes through, here and to the linked cluster, in bounded memory', async () => {
+    const large = largeInstance(128)
     const { headers } = storeRequest([])
     async function* request() {
       yield Buffer.from('--a-boundary-of-the-test\r\nContent-Type: application/dicom\r\n\r\n')
@@ -247,7 +247,8 @@ describe.skipIf(!orthancAvailable)('three archives stored to as one', () => {
     const hash = createHash('sha256')
     for await (const chunk of response.body ?? []) hash.update(chunk)
     expect(hash.digest('hex')).toBe(large.digest)
-    expect(await memory.growth()).toBeLessThan(64 * 1024 * 1024)
+    // Buffers and garbage take some tens of megabytes, whatever the size.
+    expect(await memory.growth()).toBeLessThan(96 * 1024 * 1024)
   })
 
   test('nothing of all this has come to the third party', async () => {
