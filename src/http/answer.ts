@@ -66,8 +66,8 @@ async function* chain(first: Part, rest: AsyncIterator<Part>): Parts {
 export interface PartsAnswer {
   readonly site: string
   readonly answer: RetrieveAnswer<Parts>
-  /** Whether only the first part is sent, as the body itself; may depend on its type, and throw `not-acceptable`. */
-  readonly single: boolean | ((contentType: string) => boolean)
+  /** Whether only the first part is sent, as the body itself; may depend on the parts, and throw `not-acceptable`. */
+  readonly single: boolean | ((contentType: string, total: number) => boolean)
   /** For parts whose cluster gave no type. */
   readonly defaultType: string
 }
@@ -80,7 +80,8 @@ export async function sendParts(c: Context<Env>, options: PartsAnswer): Promise<
   try {
     const contentType = typeOf(parts.first)
     const bareType = contentType.replace(/\s*;.*/, '').toLowerCase()
-    const single = typeof options.single === 'function' ? options.single(bareType) : options.single
+    const { total = 1 } = parts.first
+    const single = typeof options.single === 'function' ? options.single(bareType, total) : options.single
     warn(c, options.site, answer.warnings)
     const { status } = answer
     if (single) return await stream(c, { status, contentType, body: onlyFirst(parts), length: parts.first.length })

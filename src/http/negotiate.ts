@@ -106,16 +106,21 @@ export function negotiateFrames(accepted: readonly MediaType[], oneFrame: boolea
 const isPixelType = (type: string) => /^(\*\/\*|application\/(\*|octet-stream)|(image|video)\/[\w.+*-]+)$/.test(type)
 
 /**
- * Whether and how bulk data of `contentType` can be given: in one part, or alone. Bytes are bytes: who takes
- * `application/octet-stream` takes everything.
+ * Whether and how bulk data of `contentType` can be given: in parts, or alone when it is one. Bytes are bytes: who
+ * takes `application/octet-stream` takes everything.
  */
-export function negotiateBulkdata(accepted: readonly MediaType[], contentType: string): { readonly single: boolean } {
+export function negotiateBulkdata(
+  accepted: readonly MediaType[],
+  contentType: string,
+  total: number,
+): { readonly single: boolean } {
   for (const range of accepted) {
-    const single = !isMultipart(range.type)
+    const single = !isMultipart(range.type) && (total === 1 || range.type !== '*/*')
+    if (single && total > 1) continue
     const wanted = single ? range.type : partType(range)
     if (takes(wanted, contentType) || takes(wanted, 'application/octet-stream')) return { single }
   }
-  throw notAcceptable(`${contentType}, alone or in multipart/related`)
+  throw notAcceptable(`${contentType}, ${total === 1 ? 'alone or ' : ''}in multipart/related`)
 }
 
 const pictures = ['image/jpeg', 'image/png', 'image/gif', 'image/jp2', 'image/jph', 'image/jls']

@@ -76,6 +76,6 @@ async function bulkdata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDep
   }
   const accepted = acceptedTypes(c)
   const answer = await retrieve.bulkdata(target, token, c.env.exchange.signal)
-  const single = (contentType: string) => negotiateBulkdata(accepted, contentType).single
+  const single = (contentType: string, total: number) => negotiateBulkdata(accepted, contentType, total).single
   return sendParts(c, { site: config.site, answer, single, defaultType: 'application/octet-stream' })
 }

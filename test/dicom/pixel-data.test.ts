@@ -204,6 +204,7 @@ describe.skipIf(!haveSamples)('pixel data of files as they occur', () => {
   })
 
   it('opens the samples of a waveform, which lie in a sequence', async () => {
-    expect((await bulkdata(sampleBytes('waveform_ecg'), 'bulkdata/54000100.2.54001010')).read).toHaveLength(28_800)
+    const [samples] = await bulkdata(sampleBytes('waveform_ecg'), 'bulkdata/54000100.2.54001010')
+    expect(samples?.read).toHaveLength(28_800)
   })
 })

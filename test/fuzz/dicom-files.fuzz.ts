@@ -78,7 +78,11 @@ describe('readers of DICOM files take anything', () => {
       const file = readerOf(bytes)
       await onlyLinkErrors(async () => JSON.stringify(await readMetadata(file)))
       await onlyLinkErrors(async () => whole((await locateFrames(file)).open(1).body))
-      await onlyLinkErrors(async () => whole((await openBulkdata(file, '00400275.1.00400007')).body))
+      for (const path of ['00400275.1.00400007', '7FE00010']) {
+        await onlyLinkErrors(async () => {
+          for (const { body } of await openBulkdata(file, path)) await whole(body)
+        })
+      }
     })
     await fc.assert(property, { numRuns: 1_500 })
   })

@@ -112,11 +112,22 @@ describe('bulk data', () => {
     ['multipart/related; type="application/octet-stream"', 'application/octet-stream', false],
     ['multipart/related; type="*/*"', 'image/jp2', false],
   ])('%s takes %s, single: %s', (accept, type, single) => {
-    expect(negotiateBulkdata(parseAccept(accept), type)).toEqual({ single })
+    expect(negotiateBulkdata(parseAccept(accept), type, 1)).toEqual({ single })
+  })
+
+  it.each([
+    ['*/*', false],
+    ['image/jp2, multipart/related; type="image/jp2"', false],
+  ])('of several parts does not come alone for %s', (accept, single) => {
+    expect(negotiateBulkdata(parseAccept(accept), 'image/jp2', 2)).toEqual({ single })
+  })
+
+  it('of several parts is not acceptable to who takes one', () => {
+    expect(() => negotiateBulkdata(parseAccept('image/jp2'), 'image/jp2', 2)).toThrow(notAcceptable)
   })
 
   it('of a type that is not taken is not acceptable', () => {
-    expect(() => negotiateBulkdata(parseAccept('image/png'), 'application/octet-stream')).toThrow(notAcceptable)
+    expect(() => negotiateBulkdata(parseAccept('image/png'), 'application/octet-stream', 1)).toThrow(notAcceptable)
   })
 })
 

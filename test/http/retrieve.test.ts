@@ -201,6 +201,13 @@ describe('bulk data', () => {
     expect(await partsIn(response)).toEqual([{ type: 'application/octet-stream', text: 'bytes' }])
   })
 
+  it('of several parts comes in all of them for whoever takes anything', async () => {
+    const frames = [part('image/jp2', 'one'), part('image/jp2', 'two')].map((it) => ({ ...it, total: 2 }))
+    site.services.onRetrieve = async () => whole(partsOf(...frames))
+    const response = await site.fetch(`${instancePath}/bulkdata/${token}`)
+    expect((await partsIn(response)).map(({ text }) => text)).toEqual(['one', 'two'])
+  })
+
   it('of a type the client does not take is a 406, and its source is let go', async () => {
     const returned = signalled()
     async function* parts(): Parts {

@@ -127,17 +127,25 @@ async function retrieveBulkdata(
   const row = await firstOf(archive, target, until)
   const file = new StoredFile(join(archive.folder, row.path), row.size)
   try {
-    const { mediaType, length, body } = await openBulkdata(file, value)
-    return bulkdataPart(file, { contentType: mediaType, length, body }, signal)
+    const pieces = await openBulkdata(file, value)
+    const total = pieces.length
+    const parts = pieces.map(({ mediaType, length, body }) => ({ contentType: mediaType, length, body, total }))
+    return bulkdataParts(file, parts, signal)
   } finally {
     await file.close()
   }
 }
 
-async function* bulkdataPart(file: StoredFile, part: Part, signal: AbortSignal): AsyncGenerator<Part, void, void> {
+async function* bulkdataParts(
+  file: StoredFile,
+  parts: readonly Part[],
+  signal: AbortSignal,
+): AsyncGenerator<Part, void, void> {
   await using _ = file
-  signal.throwIfAborted()
-  yield part
+  for (const part of parts) {
+    signal.throwIfAborted()
+    yield part
+  }
 }
 
 /** What `metadata` wrote: `studies/{s}/series/{e}/instances/{i}/bulkdata/{value}`. */
