@@ -10,15 +10,33 @@ import { readObject, saysJson } from './dicomweb-json.ts'
 /** Processing failure, PS3.18 table I.2-2; also of what an archive was sent and did not speak of. */
 export const processingFailure = 0x0110
 
-/** What an archive said of instances it was sent, by SOP Instance UID. */
-export type Acknowledgements = ReadonlyMap<string, StoreResult['outcome']>
+type Outcome = StoreResult['outcome']
 
-/** Refusals whose body may list instances all the same (PS3.18 table 10.5.3-1; Orthanc's 400 does). */
-const listing: ReadonlySet<number> = new Set([400, 409])
+/** What an archive said of the instances of one request. */
+export interface Acknowledgements {
+  /** The request was refused because of what was in it. */
+  readonly refused: boolean
+  /** By SOP Instance UID. */
+  readonly listed: ReadonlyMap<string, Outcome>
+  /** What became of those it did not list. */
+  readonly others: Outcome
+}
 
 /**
- * Reads the Store Instances Response Module, PS3.18 I.2. A refusal that lists instances is an answer like any other;
- * one that does not is thrown.
+ * Refusals of what was sent rather than of whoever sends, and the Failure Reason of each instance for which the body
+ * lists none (PS3.18 table 10.5.3-1; Orthanc's 400 lists them). 413 is A700H, out of resources.
+ */
+const refusals: ReadonlyMap<number, number> = new Map([
+  [400, processingFailure],
+  [409, processingFailure],
+  [413, 0xa700],
+  [415, processingFailure],
+  [422, processingFailure],
+])
+
+/**
+ * Reads the Store Instances Response Module, PS3.18 I.2. What an archive does not list it has not stored, whatever its
+ * status line said. A refusal of what was in the request fails its instances; any other is thrown.
  */
 export async function readAcknowledgements(
   client: DicomwebClient,
@@ -27,35 +45,47 @@ export async function readAcknowledgements(
 ): Promise<Acknowledgements> {
   const { status } = exchange
   const reason = reasonOfStatus(status)
-  const refusal = reason && new ClusterError(client.cluster, reason, statusText(status), { status })
-  if (refusal && !(listing.has(status) && saysJson(exchange))) {
-    exchange.discard()
-    throw refusal
+  const failureReason = refusals.get(status)
+  if (!reason)
+    return { refused: false, listed: listedIn(await readObject(client, exchange, maxBytes)), others: failed() }
+  if (failureReason !== undefined) {
+    const listed = listedIn(await readWhatItLists(client, exchange, maxBytes))
+    return { refused: true, listed, others: failed(failureReason) }
   }
-  const answer = await readObject(client, exchange, maxBytes).catch((error: unknown) => {
-    throw refusal ?? error
-  })
-  if (refusal && !(answer && isStoreResponse(answer))) throw refusal
-  return acknowledgements(answer ?? {})
+  exchange.discard()
+  throw client.error(reason, statusText(status), { status })
 }
 
-/** What became of one instance: what an archive does not list it has not stored, whatever its status line said. */
-export const outcomeOf = (listed: Acknowledgements, { sopInstanceUID }: InstanceHeader): StoreResult['outcome'] =>
-  listed.get(sopInstanceUID) ?? { status: 'failed', failureReason: processingFailure }
+/** What became of one instance. */
+export const outcomeOf = ({ listed, others }: Acknowledgements, { sopInstanceUID }: InstanceHeader): Outcome =>
+  listed.get(sopInstanceUID) ?? others
 
-/** Also when it lists nothing: that is what Orthanc says of a request of which it could read no part. */
-const isStoreResponse = (answer: Dataset): boolean =>
-  answer[tag.ReferencedSOPSequence] !== undefined || answer[tag.FailedSOPSequence] !== undefined
+/** The body of a refusal is as often a page or a text for a person to read. */
+async function readWhatItLists(
+  client: DicomwebClient,
+  exchange: Exchange,
+  maxBytes: number,
+): Promise<Dataset | undefined> {
+  try {
+    if (saysJson(exchange)) return await readObject(client, exchange, maxBytes)
+    exchange.discard()
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error
+  }
+  return undefined
+}
+
+const failed = (failureReason = processingFailure): Outcome => ({ status: 'failed', failureReason })
 
 /** An instance that is in both lists has failed. */
-export function acknowledgements(answer: Dataset): Acknowledgements {
-  const listed = new Map<string, StoreResult['outcome']>()
+function listedIn(answer: Dataset = {}): ReadonlyMap<string, Outcome> {
+  const listed = new Map<string, Outcome>()
   for (const [uid, item] of itemsOf(answer, tag.ReferencedSOPSequence)) {
     const warningReason = firstNumber(item, tag.WarningReason)
     listed.set(uid, { status: 'stored', ...(warningReason !== undefined && { warningReason }) })
   }
   for (const [uid, item] of itemsOf(answer, tag.FailedSOPSequence)) {
-    listed.set(uid, { status: 'failed', failureReason: firstNumber(item, tag.FailureReason) ?? processingFailure })
+    listed.set(uid, failed(firstNumber(item, tag.FailureReason)))
   }
   return listed
 }

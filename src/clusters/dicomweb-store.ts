@@ -1,4 +1,6 @@
 import type { Limits } from '../config/schema.ts'
+import type { Clock } from '../core/clock.ts'
+import { deadline } from '../core/deadline.ts'
 import { LinkError } from '../core/errors.ts'
 import { ClusterError, countsAgainstHealth } from '../core/outcome.ts'
 import { datasetDigest } from '../dicom/digest.ts'
@@ -9,11 +11,14 @@ import type { InstanceUpload, StoreResult, Target } from './cluster.ts'
 import type { DicomwebClient } from './dicomweb-client.ts'
 import type { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { type Acknowledgements, outcomeOf, processingFailure, readAcknowledgements } from './dicomweb-store-answer.ts'
+import { type Claimant, Claims } from './dicomweb-store-claims.ts'
+import { Known } from './dicomweb-store-known.ts'
+import { untilAborted } from './fan-out.ts'
 
 /** A lost connection costs the acknowledgement of no more than these, which are then compared one by one. */
 const maxInstancesPerRequest = 200
-/** Studies whose inventory is remembered during one call. */
-const maxInventories = 32
+/** How long a call waits for another that is storing the same UID, whose sender may be slow. */
+const maxClaimWaitMs = 60_000
 const maxHeaderBytes = 4 * 1024 ** 2
 
 /** Duplicate SOP Instance: PS3.18 table I.2-2. */
@@ -23,6 +28,7 @@ export interface StorerDeps {
   readonly client: DicomwebClient
   readonly retriever: DicomwebRetriever
   readonly limits: Limits
+  readonly clock: Clock
   readonly inventoryOf: (study: Uid, signal: AbortSignal) => Promise<ReadonlyMap<Uid, Uid>>
   readonly sent: (bytes: number) => void
 }
@@ -30,52 +36,80 @@ export interface StorerDeps {
 /** STOW-RS of one client's uploads, in as few requests as the rule about duplicates allows. */
 export class DicomwebStorer {
   readonly #deps: StorerDeps
+  readonly #claims = new Claims()
+  readonly #runs = new Set<StoreRun>()
 
   constructor(deps: StorerDeps) {
     this.#deps = deps
   }
 
   async store(uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal): Promise<StoreResult[]> {
-    const run = new StoreRun(this.#deps, uploads[Symbol.asyncIterator](), signal)
+    const run = new StoreRun({ ...this.#deps, claims: this.#claims, runs: this.#runs }, uploads, signal)
+    this.#runs.add(run)
     try {
       return await run.toEnd()
     } finally {
+      this.#runs.delete(run)
       await run.leave()
     }
   }
+}
+
+interface RunDeps extends StorerDeps {
+  readonly claims: Claims
+  /** All that are under way in the same cluster. */
+  readonly runs: ReadonlySet<StoreRun>
 }
 
 /**
  * One call of `store`. Archives silently discard other content under a UID they have, so what they have is looked up
  * before: an upload is *sent* when its UID is new, and *compared* with the stored copy when it is not. A request
  * ends where a look at the archive is needed: it would otherwise hang open meanwhile, and hold the connection that
- * look may need.
+ * look may need. It also ends where another call is storing the next UID or waits for one of its own: whoever waits
+ * has claimed nothing, so two calls with the same UIDs in another order do not wait for each other.
  */
 class StoreRun {
-  readonly #deps: StorerDeps
+  readonly #deps: RunDeps
   readonly #source: AsyncIterator<InstanceUpload>
   readonly #signal: AbortSignal
-  /** By study: what the archive has and, as we go on, what it was sent. SOP → Series Instance UID. */
-  readonly #inventories = new Map<Uid, Map<Uid, Uid>>()
+  readonly #known: Known
   readonly #results: StoreResult[] = []
+  readonly #claimant: Claimant = { wanted: false }
+  readonly #claimed = new Set<Uid>()
   #upload: InstanceUpload | undefined
   #exhausted = false
 
-  constructor(deps: StorerDeps, source: AsyncIterator<InstanceUpload>, signal: AbortSignal) {
+  constructor(deps: RunDeps, uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal) {
     this.#deps = deps
-    this.#source = source
+    this.#source = uploads[Symbol.asyncIterator]()
     this.#signal = signal
+    this.#known = new Known((study) => deps.inventoryOf(study, signal))
   }
 
   async toEnd(): Promise<StoreResult[]> {
     await this.#advance()
     while (this.#upload) {
       const upload = this.#upload
-      const known = await this.#knownSeries(upload)
-      if (known !== undefined && (await this.#compare(upload, known))) await this.#advance()
-      else await this.#send()
+      try {
+        await this.#store(upload)
+      } finally {
+        this.#giveUpClaims()
+      }
+      if (this.#upload === upload) await this.#advance()
     }
     return this.#results
+  }
+
+  /** Compares an upload, or sends it and some of those after it. */
+  async #store(upload: InstanceUpload): Promise<void> {
+    const { header } = upload
+    this.#known.follow(header)
+    if (!(await this.#claim(header))) {
+      this.#results.push({ header, outcome: { status: 'failed', failureReason: processingFailure } })
+      return
+    }
+    const series = await this.#known.seriesOf(header)
+    if (series === undefined || !(await this.#compare(upload, series))) await this.#send()
   }
 
   /** Tells the source that no more is read, unless it has ended. */
@@ -89,16 +123,29 @@ class StoreRun {
     this.#upload = next.done === true ? undefined : next.value
   }
 
-  async #knownSeries({ header }: InstanceUpload): Promise<Uid | undefined> {
-    const study = header.studyInstanceUID
-    let inventory = this.#inventories.get(study)
-    if (!inventory) {
-      inventory = new Map(await this.#deps.inventoryOf(study, this.#signal))
-      const [oldest] = this.#inventories.keys()
-      if (oldest && this.#inventories.size >= maxInventories) this.#inventories.delete(oldest)
-      this.#inventories.set(study, inventory)
+  /** False when another call has been storing the same UID for too long. */
+  async #claim(header: InstanceHeader): Promise<boolean> {
+    if (this.#claimNow(header)) return true
+    using wait = deadline(this.#deps.clock, maxClaimWaitMs, this.#signal)
+    try {
+      while (!this.#claimNow(header)) await this.#deps.claims.given(header.sopInstanceUID, wait.signal)
+      return true
+    } catch {
+      this.#signal.throwIfAborted()
+      return false
     }
-    return inventory.get(header.sopInstanceUID)
+  }
+
+  #claimNow(header: InstanceHeader): boolean {
+    const claimed = this.#deps.claims.take(header.sopInstanceUID, this.#claimant)
+    if (claimed) this.#claimed.add(header.sopInstanceUID)
+    return claimed
+  }
+
+  #giveUpClaims(): void {
+    for (const uid of this.#claimed) this.#deps.claims.give(uid)
+    this.#claimed.clear()
+    this.#claimant.wanted = false
   }
 
   /** False, with the upload untouched, when the archive does not have it after all. */
@@ -132,7 +179,8 @@ class StoreRun {
   /** Sends the current upload and those after it for which no look at the archive is needed, in one request. */
   async #send(): Promise<void> {
     const { client, limits } = this.#deps
-    const request: Sending = { sent: [], complete: false, failure: undefined }
+    const { promise: ended, resolve: end } = Promise.withResolvers<void>()
+    const request: Sending = { sent: [], complete: false, answered: false, failure: undefined, ended, end }
     const boundary = newBoundary()
     const content = {
       type: `multipart/related; type="application/dicom"; boundary="${boundary}"`,
@@ -146,27 +194,43 @@ class StoreRun {
     } catch (error) {
       // What the caller's own stream threw is no failure of the cluster.
       throw request.failure ?? error
+    } finally {
+      request.answered = true
+      // Whatever became of it, the others have to look at it.
+      for (const run of this.#deps.runs) for (const header of request.sent) run.#known.sent(header)
     }
-    if (!request.complete) throw client.error('malformed', 'answers before it was sent everything')
+    const complete = request.complete
+    if (!complete && !answer.refused) throw client.error('malformed', 'answers before it was sent everything')
     for (const header of request.sent) this.#results.push({ header, outcome: outcomeOf(answer, header) })
+    if (!complete) await this.#passOver(request)
+  }
+
+  /** What was refused before it was sent to its end has to be left before the next can be read. */
+  async #passOver(request: Sending): Promise<void> {
+    await untilAborted(request.ended, this.#signal)
+    if (request.failure !== undefined) throw request.failure
+    if (this.#upload?.header === request.sent.at(-1)) await this.#advance()
   }
 
   async *#parts(request: Sending): AsyncGenerator<Part, void, undefined> {
-    for (let upload = this.#upload; upload; upload = this.#following(request)) {
-      const { header } = upload
-      this.#inventories.get(header.studyInstanceUID)?.set(header.sopInstanceUID, header.seriesInstanceUID)
-      request.sent.push(header)
-      yield { contentType: 'application/dicom', body: this.#watched(upload.body, request) }
-      await this.#advance().catch(blame(request))
+    try {
+      for (let upload = this.#upload; upload; upload = this.#following(request)) {
+        this.#known.sent(upload.header)
+        request.sent.push(upload.header)
+        yield { contentType: 'application/dicom', body: this.#watched(upload.body, request) }
+        await this.#advance().catch(blame(request))
+      }
+      request.complete = true
+    } finally {
+      request.end()
     }
-    request.complete = true
   }
 
   /** The current upload, unless the request has to end before it. */
   #following(request: Sending): InstanceUpload | undefined {
-    if (!this.#upload || request.sent.length >= maxInstancesPerRequest) return undefined
-    const { studyInstanceUID, sopInstanceUID } = this.#upload.header
-    return this.#inventories.get(studyInstanceUID)?.has(sopInstanceUID) === false ? this.#upload : undefined
+    if (!this.#upload || request.answered || request.sent.length >= maxInstancesPerRequest) return undefined
+    if (this.#claimant.wanted || !this.#known.lacks(this.#upload.header)) return undefined
+    return this.#claimNow(this.#upload.header) ? this.#upload : undefined
   }
 
   async *#watched(body: AsyncIterable<Uint8Array>, request: Sending): AsyncGenerator<Uint8Array, void, undefined> {
@@ -186,8 +250,13 @@ interface Sending {
   readonly sent: InstanceHeader[]
   /** Its body was written to its end. */
   complete: boolean
+  /** It was answered, or failed: it takes nothing more. */
+  answered: boolean
   /** What the caller's own stream threw. */
   failure: unknown
+  /** Resolves when it has begun to be written and will not read any upload any more. */
+  readonly ended: Promise<void>
+  readonly end: () => void
 }
 
 const blame =

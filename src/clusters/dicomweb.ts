@@ -38,6 +38,7 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
     client,
     retriever,
     limits,
+    clock,
     inventoryOf: (study: Uid, signal) => takeInventory(cluster, { study }, signal),
     sent: (bytes) => telemetry.clusterBytes(id, 'sent', bytes),
   })

@@ -1,72 +1,19 @@
 import { createHash } from 'node:crypto'
-import type { IncomingMessage } from 'node:http'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { InstanceUpload, StoreResult } from '../../src/clusters/cluster.ts'
+import type { InstanceUpload } from '../../src/clusters/cluster.ts'
 import type { PooledCluster } from '../../src/clusters/dicomweb.ts'
-import { readMultipart } from '../../src/dicom/multipart.ts'
 import { sniffInstance } from '../../src/dicom/part10.ts'
 import { tag } from '../../src/dicom/tags.ts'
-import { type FakeArchive, json, startFakeArchive, status } from '../support/fake-archive.ts'
+import { type FakeArchive, startFakeArchive, status } from '../support/fake-archive.ts'
 import { type MadeInstance, madeInstance } from '../support/made-instance.ts'
-import { bytesOf, clusterAt, failureOf, forever, uploadsOf } from './setup.ts'
+import { clusterAt, failureOf, forever, uploadsOf } from './setup.ts'
+import { item, outcomes, Shelf, storedList, us } from './shelf.ts'
 
-/** A well-behaved archive in memory, which can be told to answer otherwise. */
-class Shelf {
-  readonly held = new Map<string, { study: string; series: string; content: Buffer }>()
-  /** UIDs in each STOW request. */
-  readonly requests: string[][] = []
-  /** Takes the place of its answer to a STOW request. */
-  answer: ((listed: readonly string[]) => { status: number; body: unknown }) | undefined
-
-  attach(archive: FakeArchive): void {
-    archive
-      .on(/studies\/[\d.]+\/instances\?/, (request, response) => {
-        const study = /studies\/([\d.]+)/.exec(request.url ?? '')?.[1]
-        const rows = [...this.held].filter(([, it]) => it.study === study)
-        json(rows.map(([uid, it]) => ({ [tag.SOPInstanceUID]: ui(uid), [tag.SeriesInstanceUID]: ui(it.series) })))(
-          request,
-          response,
-        )
-      })
-      .on(/instances\/[\d.]+$/, (request, response) => {
-        const held = this.held.get(/instances\/([\d.]+)$/.exec(request.url ?? '')?.[1] ?? '')
-        if (!held) return status(404)(request, response)
-        response.writeHead(200, { 'Content-Type': 'application/dicom' }).end(held.content)
-      })
-      .on(/studies$/, async (request, response) => {
-        const stored = await this.#take(request)
-        const { status: code, body } = this.answer?.(stored) ?? { status: 200, body: storedList(stored) }
-        response.writeHead(code, { 'Content-Type': 'application/dicom+json' }).end(JSON.stringify(body))
-      })
-  }
-
-  put({ study, series, instance, bytes }: MadeInstance): void {
-    this.held.set(instance, { study, series, content: Buffer.from(bytes) })
-  }
-
-  async #take(request: IncomingMessage): Promise<string[]> {
-    const boundary = /boundary="([^"]+)"/.exec(request.headers['content-type'] ?? '')?.[1] ?? ''
-    const stored: string[] = []
-    for await (const part of readMultipart(request, boundary, { maxParts: 1000, maxPartBytes: 1024 ** 3 })) {
-      if (part.contentType !== 'application/dicom') throw new Error(`a part of type ${part.contentType}`)
-      const { header, body } = await sniffInstance(part.body, { maxHeaderBytes: 1024 ** 2 })
-      const { studyInstanceUID: study, seriesInstanceUID: series, sopInstanceUID: instance } = header
-      this.put({ study, series, instance, bytes: await bytesOf(body) })
-      stored.push(instance)
-    }
-    this.requests.push(stored)
-    return stored
-  }
+/** An instance with 16 MB behind it: more than sockets hold. */
+async function* large(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+  for (let index = 0; index < 16; index++) yield Buffer.alloc(1024 ** 2, 7)
 }
-
-const ui = (value: string) => ({ vr: 'UI', Value: [value] })
-const item = (uid: string, more: object = {}) => ({ [tag.ReferencedSOPInstanceUID]: ui(uid), ...more })
-const us = (value: number) => ({ vr: 'US', Value: [value] })
-const storedList = (uids: readonly string[]) => ({
-  [tag.ReferencedSOPSequence]: { vr: 'SQ', Value: uids.map((uid) => item(uid)) },
-})
-const outcomes = (results: readonly StoreResult[]) =>
-  results.map(({ outcome }) => (outcome.status === 'stored' ? 'stored' : outcome.failureReason))
 
 describe('storing in an archive', () => {
   let archive: FakeArchive
@@ -171,10 +118,52 @@ describe('storing in an archive', () => {
   })
 
   it.each([
-    [400, 'rejected'],
-    [409, 'rejected'],
+    [400, 0x0110],
+    [409, 0x0110],
+    [413, 0xa700],
+    [415, 0x0110],
+  ])(
+    'a %i without a list fails what was in that request, not what was stored before and after',
+    async (code, reason) => {
+      const [first, known, refused, alsoRefused, last] = inStudy('1.2', 5)
+      if (!first || !known || !refused || !alsoRefused || !last) throw new Error('unreachable')
+      shelf.put(known)
+      const takes = (listed: readonly string[]) => ({ status: 200, body: storedList(listed) })
+      shelf.answer = (listed) =>
+        listed.includes(refused.instance) ? { status: code, body: 'too much' } : takes(listed)
+      // What is there already is looked at between two requests.
+      expect(await store(first, known, refused, alsoRefused, known, last)).toEqual([
+        'stored',
+        'stored',
+        reason,
+        reason,
+        'stored',
+        'stored',
+      ])
+    },
+  )
+
+  it('a 413 in the middle of a large instance fails that instance, and those after it are stored', async () => {
+    let asked = 0
+    archive.on(/studies$/, async (request, response) => {
+      if (asked++ > 0) await shelf.take(request, response)
+      else request.once('data', () => response.writeHead(413, { Connection: 'close' }).end('too large'))
+    })
+    const [after] = inStudy('1.2', 1)
+    if (!after) throw new Error('unreachable')
+    const uploads = async function* (): AsyncGenerator<InstanceUpload> {
+      yield await sniffInstance(large(madeInstance({ study: '1.2' }).bytes), { maxHeaderBytes: 1024 ** 2 })
+      yield* uploadsOf(after)
+    }
+    expect(outcomes(await cluster.store(uploads(), forever()))).toEqual([0xa700, 'stored'])
+    expect(shelf.requests).toEqual([[after.instance]])
+  })
+
+  it.each([
     [401, 'access-denied'],
-    [413, 'rejected'],
+    [403, 'access-denied'],
+    [404, 'not-found'],
+    [429, 'failed'],
     [500, 'failed'],
     [503, 'failed'],
   ])('fails as a whole when the archive answers %i and lists nothing', async (code, reason) => {
@@ -231,17 +220,10 @@ describe('storing in an archive', () => {
 
   it('sends a large instance unharmed', async () => {
     const { bytes } = madeInstance({ study: '1.2', instance: '1.2.9' })
-    const chunk = Buffer.alloc(1024 ** 2, 7)
-    const sent = createHash('sha256').update(bytes)
-    const large = async function* () {
-      yield bytes
-      for (let index = 0; index < 16; index++) {
-        sent.update(chunk)
-        yield chunk
-      }
-    }
+    const sent = createHash('sha256')
+    for await (const chunk of large(bytes)) sent.update(chunk)
     const uploads = async function* (): AsyncGenerator<InstanceUpload> {
-      yield await sniffInstance(large(), { maxHeaderBytes: 1024 ** 2 })
+      yield await sniffInstance(large(bytes), { maxHeaderBytes: 1024 ** 2 })
     }
     expect(outcomes(await cluster.store(uploads(), forever()))).toEqual(['stored'])
     const held = shelf.held.get('1.2.9')?.content ?? Buffer.alloc(0)

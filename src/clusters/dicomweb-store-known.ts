@@ -1,0 +1,58 @@
+import type { InstanceHeader } from '../dicom/part10.ts'
+import type { Uid } from '../dicom/uid.ts'
+
+/** Studies whose inventory is remembered at the same time. */
+const maxStudies = 32
+
+/** SOP → Series Instance UID of one study. */
+interface Study {
+  readonly series: Map<Uid, Uid>
+  /** The archive was asked what it has; until then there is only what it was sent. */
+  asked: boolean
+}
+
+/** What an archive has of the studies of one call and, as time goes on, what it was sent by this call and others. */
+export class Known {
+  readonly #studies = new Map<Uid, Study>()
+  readonly #ask: (study: Uid) => Promise<ReadonlyMap<Uid, Uid>>
+
+  constructor(ask: (study: Uid) => Promise<ReadonlyMap<Uid, Uid>>) {
+    this.#ask = ask
+  }
+
+  /** From now on what others send is noted too. */
+  follow({ studyInstanceUID }: InstanceHeader): void {
+    this.#studyOf(studyInstanceUID)
+  }
+
+  /** The series an instance is in, when the archive has it. */
+  async seriesOf({ studyInstanceUID, sopInstanceUID }: InstanceHeader): Promise<Uid | undefined> {
+    const study = this.#studyOf(studyInstanceUID)
+    if (!study.asked) {
+      const listed = await this.#ask(studyInstanceUID)
+      for (const [instance, series] of listed) if (!study.series.has(instance)) study.series.set(instance, series)
+      study.asked = true
+    }
+    return study.series.get(sopInstanceUID)
+  }
+
+  /** Whether the archive need not be asked to tell that it does not have an instance. */
+  lacks({ studyInstanceUID, sopInstanceUID }: InstanceHeader): boolean {
+    const study = this.#studies.get(studyInstanceUID)
+    return study?.asked === true && !study.series.has(sopInstanceUID)
+  }
+
+  sent({ studyInstanceUID, seriesInstanceUID, sopInstanceUID }: InstanceHeader): void {
+    this.#studies.get(studyInstanceUID)?.series.set(sopInstanceUID, seriesInstanceUID)
+  }
+
+  #studyOf(uid: Uid): Study {
+    const known = this.#studies.get(uid)
+    if (known) return known
+    const [oldest] = this.#studies.keys()
+    if (oldest && this.#studies.size >= maxStudies) this.#studies.delete(oldest)
+    const study = { series: new Map<Uid, Uid>(), asked: false }
+    this.#studies.set(uid, study)
+    return study
+  }
+}
