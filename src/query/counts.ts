@@ -19,8 +19,8 @@ const atOnce = 8
 const maxSeries = 100_000
 
 /**
- * Makes the counts of rows held by several clusters those of the union: distinct UIDs, never a sum (wire contract
- * 2.4). Of a study held twice the copies' series are compared, all studies of a page in one question a cluster; of a
+ * Makes the counts of rows held by several clusters those of the union: distinct UIDs, never a sum.
+ * Of a study held twice the copies' series are compared, all studies of a page in one question a cluster; of a
  * series whose copies differ in size the instance UIDs. Copies of a series that are of one size are taken for the same.
  * What a cluster told is remembered until it tells another count.
  */

@@ -73,7 +73,7 @@ function addCopy(copies: Map<string, Copy[]>, identity: string | undefined, copy
   else if (known.every(({ cluster }) => cluster !== copy.cluster)) known.push(copy)
 }
 
-/** Merges the copies of one study, series or instance (wire contract 2.3). */
+/** Merges the copies of one study, series or instance. */
 export function mergeCopies(level: Level, found: readonly Copy[]): MergedRow {
   const copies = found.toSorted((a, b) => a.rank - b.rank || compareText(a.cluster, b.cluster))
   const rows = copies.map(({ row }) => row)

@@ -3,7 +3,7 @@ import { tag } from '../dicom/tags.ts'
 import { compareText, type Level, type MergedRow } from './merge.ts'
 
 /**
- * The order of every answer (wire contract 2.7): newest study first, undated last, series and instances by number;
+ * The order of every answer: newest study first, undated last, series and instances by number;
  * UIDs make it total, so that pages never overlap.
  */
 export function sortRows(level: Level, rows: Iterable<MergedRow>): MergedRow[] {

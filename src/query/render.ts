@@ -4,7 +4,7 @@ import type { Level } from './merge.ts'
 
 /**
  * A row as the client gets it: every URL is the proxy's, nothing tells of the cluster's own address or AE title, and
- * the character set is the one JSON is in (wire contract 2.11).
+ * the character set is the one JSON is in.
  */
 export function render(level: Level, row: Dataset, base: string): Dataset {
   const rendered = mapAttributes(row, (key, attribute) => (isOfTheCluster(key, attribute) ? undefined : attribute))

@@ -4,7 +4,7 @@ import { type CompiledConstraint, matchConstraint } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
 
 /**
- * Keeps the rows that match by the standard's rules, whatever the archive takes for a match (wire contract 2.5).
+ * Keeps the rows that match by the standard's rules, whatever the archive takes for a match.
  * `unverifiable` names the constraints the archive's rows say nothing about: it ignored them, and its answer cannot
  * be told from a false one.
  */

@@ -9,7 +9,7 @@ const final: ReadonlySet<FailureReason> = new Set(['gone', 'unsupported', 'rejec
 const isFinal = ({ reason, status }: ClusterError): boolean => final.has(reason) || status === 500
 
 /**
- * What a client is told when no cluster could serve an object (wire contract 3): 404 only when every cluster said
+ * What a client is told when no cluster could serve an object: 404 only when every cluster said
  * no, 503 while any was silent, 410 when the holders say it is gone, 406 when they hold it but cannot represent it,
  * 502 when they gave up on it.
  */
