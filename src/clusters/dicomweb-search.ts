@@ -1,6 +1,7 @@
 import type { Limits } from '../config/schema.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
+import { separable } from '../dicom/match.ts'
 import { relaxedValue } from '../dicom/relax.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
@@ -26,7 +27,7 @@ export async function search(
   request: SearchRequest,
   signal: AbortSignal,
 ): Promise<SearchAnswer> {
-  const batches = batchesOf(request.constraints)
+  const batches = batchesOf(separable(request.constraints))
   const answers: SearchAnswer[] = []
   let next = 0
   let found = 0

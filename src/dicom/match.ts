@@ -28,17 +28,19 @@ export function compileConstraint({ path, value }: Constraint): CompiledConstrai
 
 /** As {@link compileConstraint}, and takes ranges of a date and its time together (PS3.18 8.3.4.1.1). */
 export function compileConstraints(constraints: readonly Constraint[]): CompiledConstraint[] {
-  const compiled: CompiledConstraint[] = []
-  const taken = new Set<Constraint>()
-  for (const time of constraints) {
-    const date = constraints.find((other) => isDateOf(other.path, time.path))
-    const both = date && compileDateAndTime(date, time)
-    if (date === undefined || both === undefined) continue
-    compiled.push(both)
-    taken.add(date).add(time)
-  }
+  const together = datesAndTimes(constraints)
+  const taken = new Set(together.flatMap(({ date, time }) => [date, time]))
   const others = constraints.filter((constraint) => !taken.has(constraint))
-  return [...others.map(compileConstraint), ...compiled]
+  return [...others.map(compileConstraint), ...together.map(compileDateAndTime)]
+}
+
+/**
+ * What to ask somebody for who may match attribute by attribute: of a date and a time that are one range only the date,
+ * since alone the time would exclude rows of other days. It asks for more than the keys themselves, never for less.
+ */
+export function separable<C extends Constraint>(constraints: readonly C[]): C[] {
+  const times = new Set<Constraint>(datesAndTimes(constraints).map(({ time }) => time))
+  return constraints.filter((constraint) => !times.has(constraint))
 }
 
 export const matchConstraint = (dataset: Dataset, compiled: CompiledConstraint): Verdict => compiled.judge(dataset)
@@ -90,12 +92,29 @@ function isDateOf(date: readonly Tag[], time: readonly Tag[]): boolean {
   return date.every((tag, at) => tag === (at === time.length - 1 ? partner : time[at]))
 }
 
-function compileDateAndTime(date: Constraint, time: Constraint): CompiledConstraint | undefined {
-  const [dateTag = '', timeTag = ''] = [date.path.at(-1), time.path.at(-1)]
-  if (vrOf(dateTag) !== 'DA' || vrOf(timeTag) !== 'TM') return undefined
+interface DateAndTime {
+  readonly date: Constraint
+  readonly time: Constraint
+  readonly range: TemporalRange
+}
+
+/** The pairs of keys that are one range. */
+function datesAndTimes(constraints: readonly Constraint[]): DateAndTime[] {
+  return constraints.flatMap((time) => {
+    const date = constraints.find((other) => isDateOf(other.path, time.path))
+    const range = date && combinedRange(date, time)
+    return range ? [{ date, time, range }] : []
+  })
+}
+
+function combinedRange(date: Constraint, time: Constraint): TemporalRange | undefined {
+  if (vrOf(date.path.at(-1) ?? '') !== 'DA' || vrOf(time.path.at(-1) ?? '') !== 'TM') return undefined
   const [dates, times] = [parseRange('DA', date.value), parseRange('TM', time.value)]
-  const range = dates && times && combine(dates, times)
-  if (range === undefined) return undefined
+  return dates && times && combine(dates, times)
+}
+
+function compileDateAndTime({ date, time, range }: DateAndTime): CompiledConstraint {
+  const [dateTag = '', timeTag = ''] = [date.path.at(-1), time.path.at(-1)]
   const judge: Judge = (dataset) => judgeDateAndTime(range, strings(dataset, dateTag)[0], strings(dataset, timeTag)[0])
   return { paths: [date.path, time.path], judge: (dataset) => judgePath(dataset, date.path, judge) }
 }

@@ -52,6 +52,18 @@ describe('a search in an archive', () => {
     expect(await asked({ constraints: [constraint] })).toEqual([`/studies?${written}&limit=11`])
   })
 
+  it('asks by the date alone where date and time are one range, which archives match as two', async () => {
+    const night = [key('00080020', '20240101-20240102'), key('00080030', '200000-060000')]
+    expect(await asked({ constraints: night })).toEqual(['/studies?00080020=20240101-20240102&limit=11'])
+  })
+
+  it('asks by date and time where they are matched each by itself', async () => {
+    const mornings = [key('00080020', '20240101'), key('00080030', '080000-120000')]
+    expect(await asked({ constraints: mornings })).toEqual([
+      '/studies?00080020=20240101&00080030=080000-120000&limit=11',
+    ])
+  })
+
   it('names each field in a parameter of its own', async () => {
     expect(await asked({ includeFields: ['00081030', '00201208'] })).toEqual([
       '/studies?includefield=00081030&includefield=00201208&limit=11',
