@@ -6,9 +6,10 @@ import { ClusterError } from '../core/outcome.ts'
 import { noTelemetry } from '../core/telemetry.ts'
 import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
-import { isUid, type Uid } from '../dicom/uid.ts'
+import { isUid } from '../dicom/uid.ts'
 import { adviceFor } from './check-advice.ts'
 import { type CheckReport, type Service, services, type Verdict } from './check-report.ts'
+import { type Sample, sampleOf } from './check-sample.ts'
 import type { Cluster, RetrieveRequest, SearchRequest, Target } from './cluster.ts'
 import { createDicomwebCluster } from './dicomweb.ts'
 import { DicomwebClient } from './dicomweb-client.ts'
@@ -26,6 +27,7 @@ const maxCountedStudies = 1000
 const slowMs = 1000
 const sampledStudies = 5
 const sampledInstances = 10
+const smallRenderings = 'has no thumbnails; small renderings take their place'
 
 /**
  * Asks a cluster for a little of everything, and stores nothing. Never throws for what is wrong with the cluster or
@@ -50,18 +52,6 @@ const tooSlow =
 
 const untested = (): Record<Service, Verdict> =>
   Object.fromEntries(services.map((service) => [service, 'not tested'])) as Record<Service, Verdict>
-
-interface Sample {
-  readonly target: Required<Target>
-  readonly picture: boolean
-}
-
-function sampleOf(study: Uid, row: Dataset): Sample | undefined {
-  const series = firstString(row, tag.SeriesInstanceUID)
-  const instance = firstString(row, tag.SOPInstanceUID)
-  if (!isUid(series) || !isUid(instance)) return undefined
-  return { target: { study, series, instance }, picture: firstString(row, tag.Rows) !== undefined }
-}
 
 /** One check of one cluster. */
 class Check {
@@ -92,11 +82,11 @@ class Check {
     this.#services.search = 'yes'
     const studies = await this.#countStudies()
     const [row] = studies.rows
-    const target = await this.#sample(studies.rows.slice(0, sampledStudies))
+    const samples = await this.#samples(studies.rows.slice(0, sampledStudies))
     if (row) await this.#lookForHabits(row)
     await this.#try('search all series', () => this.#search({ level: 'series' }))
     await this.#try('search all instances', () => this.#search({ level: 'instance' }))
-    if (target) await this.#tryRetrievals(target)
+    await this.#tryRetrievals(samples)
     await this.#tryStore()
     this.#judge(latencyMs)
     const { id, role, dicomweb } = this.#config
@@ -126,32 +116,48 @@ class Check {
     return this.#search({ includeFields: [tag.PatientID], limit: maxCountedStudies })
   }
 
-  /** An instance to try retrievals with: a picture if one is found soon, since reports have neither frames nor pixels. */
-  async #sample(rows: readonly Dataset[]): Promise<Sample | undefined> {
-    let sample: Sample | undefined
+  /** Instances to try retrievals with, of different studies, pictures first: others may have no frames to draw. */
+  async #samples(rows: readonly Dataset[]): Promise<Sample[]> {
+    const samples: Sample[] = []
     for (const row of rows) {
       const study = firstString(row, tag.StudyInstanceUID)
       if (!isUid(study)) continue
-      const includeFields = [tag.SeriesInstanceUID, tag.Rows]
+      const includeFields = [tag.SeriesInstanceUID, tag.SOPClassUID, tag.Rows]
       const request = { level: 'instance', study, includeFields, limit: sampledInstances } as const
       const found = await this.#try('search below', () => this.#search(request))
-      const samples = (found?.rows ?? []).map((it) => sampleOf(study, it)).filter((it) => it !== undefined)
-      sample = samples.find(({ picture }) => picture) ?? sample ?? samples[0]
-      if (!found || sample?.picture) break
+      if (!found) break
+      const listed = found.rows.map((it) => sampleOf(study, it)).filter((it) => it !== undefined)
+      samples.push(...listed.filter(({ picture }) => picture).slice(0, 1), ...listed.slice(0, 1))
     }
-    return sample
+    return samples.sort((a, b) => Number(b.picture) - Number(a.picture))
   }
 
-  async #tryRetrievals({ target, picture: isPicture }: Sample): Promise<void> {
+  async #tryRetrievals(samples: readonly Sample[]): Promise<void> {
+    const [target] = samples.map((sample) => sample.target)
+    if (!target) return
     const bulk = await this.#try('metadata', () => this.#firstBulkdata(target))
-    await this.#tryRetrieval('instances', { kind: 'instances', target, transferSyntax: '*' })
-    if (bulk) await this.#tryRetrieval('bulk data', { kind: 'bulkdata', path: bulk })
-    if (!isPicture) return
+    await this.#tryRetrieval('instances', [{ kind: 'instances', target, transferSyntax: '*' }])
+    if (bulk) await this.#tryRetrieval('bulk data', [{ kind: 'bulkdata', path: bulk }])
+    await this.#tryPictures(samples.filter(({ picture }) => picture).map((sample) => sample.target))
+  }
+
+  /** A service is there when one of the pictures can be had by it: a single one may be damaged. */
+  async #tryPictures(targets: readonly Required<Target>[]): Promise<void> {
+    if (targets.length === 0) return
     const pixels = { frames: [1], mediaType: 'application/octet-stream', transferSyntax: '*' }
-    await this.#tryRetrieval('frames', { kind: 'frames', target, ...pixels })
-    const picture = { target, mediaTypes: ['image/jpeg', 'image/png'], parameters: {} }
-    await this.#tryRetrieval('rendered', { kind: 'rendered', ...picture })
-    await this.#tryRetrieval('thumbnail', { kind: 'thumbnail', ...picture })
+    const pictures = targets.map((target) => ({ target, mediaTypes: ['image/jpeg', 'image/png'], parameters: {} }))
+    await this.#tryRetrieval(
+      'frames',
+      targets.map((target) => ({ kind: 'frames', target, ...pixels })),
+    )
+    await this.#tryRetrieval(
+      'rendered',
+      pictures.map((picture) => ({ kind: 'rendered', ...picture })),
+    )
+    await this.#tryRetrieval(
+      'thumbnail',
+      pictures.map((picture) => ({ kind: 'thumbnail', ...picture })),
+    )
   }
 
   async #firstBulkdata(target: Target): Promise<string | undefined> {
@@ -163,15 +169,32 @@ class Check {
     })
   }
 
-  async #tryRetrieval(service: Service, request: RetrieveRequest): Promise<void> {
-    await this.#try(service, () =>
-      this.#bounded(async (signal) => {
-        for await (const part of await this.#cluster.retrieve(request, signal)) {
-          for await (const _ of part.body);
-          break
-        }
-      }),
-    )
+  /** Tries one request after the other until one succeeds. */
+  async #tryRetrieval(service: Service, requests: readonly RetrieveRequest[]): Promise<void> {
+    await this.#try(service, async () => {
+      let failure: unknown
+      for (const request of requests) {
+        const succeeded = await this.#firstPart(request).then(
+          () => true,
+          (thrown: unknown) => {
+            failure = thrown
+            return false
+          },
+        )
+        this.#options.signal.throwIfAborted()
+        if (succeeded) return
+      }
+      throw failure
+    })
+  }
+
+  #firstPart(request: RetrieveRequest): Promise<void> {
+    return this.#bounded(async (signal) => {
+      for await (const part of await this.#cluster.retrieve(request, signal)) {
+        for await (const _ of part.body);
+        break
+      }
+    })
   }
 
   /** A message without parts stores nothing anywhere, and is answered wherever storing is offered. */
@@ -242,7 +265,8 @@ class Check {
     } catch (thrown) {
       this.#options.signal.throwIfAborted()
       this.#services[service] = 'no'
-      this.#habits.push(`${service}: ${adviceOf(thrown)}`)
+      const instead = service === 'thumbnail' && this.#services.rendered === 'yes'
+      this.#habits.push(instead ? smallRenderings : `${service}: ${adviceOf(thrown)}`)
       return undefined
     }
   }

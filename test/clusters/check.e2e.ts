@@ -12,7 +12,9 @@ describe.skipIf(!orthancAvailable)('the check of an Orthanc', () => {
     const { cluster, limits } = clusterConfig(orthanc.dicomweb)
     const report = await checkCluster(cluster, { limits, clock: systemClock, index: 0, signal: forever() })
     expect(report).toMatchObject({ reached: true, problems: [], studies: { count: 2, orMore: false } })
-    expect(new Set(Object.values(report.services))).toEqual(new Set(['yes']))
+    const { thumbnail, ...others } = report.services
+    expect(new Set(Object.values(others))).toEqual(new Set(['yes']))
+    expect([thumbnail, ...report.habits]).toContain('has no thumbnails; small renderings take their place')
     expect(report.habits.join('\n')).toMatch(/ignores keys it does not support/)
     expect(await (await orthanc.rest('/instances')).json()).toHaveLength(2)
   })

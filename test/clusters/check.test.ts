@@ -5,19 +5,23 @@ import { type CheckReport, renderReports } from '../../src/clusters/check-report
 import { systemClock } from '../../src/core/clock.ts'
 import { ClusterError } from '../../src/core/outcome.ts'
 import { tag } from '../../src/dicom/tags.ts'
-import { bytes, type FakeArchive, json, silence, startFakeArchive, status } from '../support/fake-archive.ts'
+import { bytes, type FakeArchive, json, multipart, silence, startFakeArchive, status } from '../support/fake-archive.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { freePort } from '../support/orthanc.ts'
 import { clusterConfig, forever } from './setup.ts'
 
 const ui = (value: string) => ({ vr: 'UI', Value: [value] })
 const studyRow = { [tag.StudyInstanceUID]: ui('1.2'), [tag.PatientID]: { vr: 'LO', Value: ['Abc'] } }
-const instanceRow = {
+const instanceRow = (uid: string, sopClass: string) => ({
   [tag.StudyInstanceUID]: ui('1.2'),
   [tag.SeriesInstanceUID]: ui('1.3'),
-  [tag.SOPInstanceUID]: ui('1.4'),
+  [tag.SOPInstanceUID]: ui(uid),
+  [tag.SOPClassUID]: ui(sopClass),
   [tag.Rows]: { vr: 'US', Value: [4] },
-}
+})
+const storage = '1.2.840.10008.5.1.4.1.1'
+const ct = instanceRow('1.4', `${storage}.2`)
+const dose = instanceRow('1.5', `${storage}.481.2`)
 
 async function check(dicomweb: string, overrides: object = {}, clock = systemClock): Promise<CheckReport> {
   const { cluster, limits } = clusterConfig(dicomweb, overrides)
@@ -36,7 +40,7 @@ describe('the check of a cluster', () => {
     archive
       .on('/studies?', json([studyRow]))
       .on(/studies\?(.*=abc|.*=ABC|.*CHECK)/, json([]))
-      .on('/studies/1.2/instances?', json([instanceRow]))
+      .on('/studies/1.2/instances?', json([ct]))
 
   it('tells what an archive offers and what it lacks', async () => {
     queryOnly().on('/metadata', json([{ [tag.SOPInstanceUID]: ui('1.4') }]))
@@ -58,6 +62,37 @@ describe('the check of a cluster', () => {
     })
     expect(report.problems.join('\n')).toMatch(/nothing can be stored in it[\s\S]*cannot be retrieved/)
     expect(report.habits.join('\n')).not.toMatch(/ignores keys|without regard to case/)
+  })
+
+  const frame = bytes('multipart/related; type="application/octet-stream"; boundary=b', multipart(['pixels']))
+
+  it('tries pictures with plain images, whatever else is listed before', async () => {
+    queryOnly()
+      .on('/studies/1.2/instances?', json([dose, ct]))
+      .on('/1.4/frames/', frame)
+      .on('/1.4/rendered', bytes('image/jpeg', 'a picture'))
+    const { services, problems, habits } = await check(archive.dicomweb)
+    expect([services.frames, services.rendered, services.thumbnail]).toEqual(['yes', 'yes', 'no'])
+    expect([...problems, ...habits].filter((text) => /thumbnail/.test(text))).toEqual([
+      'has no thumbnails; small renderings take their place',
+    ])
+  })
+
+  it('does not say that pictures cannot be had because there are none to try it with', async () => {
+    queryOnly().on('/studies/1.2/instances?', json([dose]))
+    const { services } = await check(archive.dicomweb)
+    expect([services.frames, services.rendered, services.thumbnail]).toEqual(['not tested', 'not tested', 'not tested'])
+    expect(services.instances).toBe('no')
+  })
+
+  it('does not say that pictures cannot be had because one of them is damaged', async () => {
+    queryOnly()
+      .on('/studies?limit', json([studyRow, { ...studyRow, [tag.StudyInstanceUID]: ui('1.9') }]))
+      .on(/studies\?includefield/, json([studyRow, { ...studyRow, [tag.StudyInstanceUID]: ui('1.9') }]))
+      .on('/studies/1.9/instances?', json([instanceRow('1.10', `${storage}.4`)]))
+      .on('/1.4/', status(400))
+      .on('/1.10/frames/', frame)
+    expect((await check(archive.dicomweb)).services.frames).toBe('yes')
   })
 
   it('stores nothing', async () => {
