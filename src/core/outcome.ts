@@ -8,7 +8,7 @@ export type FailureReason =
   | 'unreachable'
   /** The breaker is open: recent failures, asked again in the background. */
   | 'circuit-open'
-  /** All connections of the pool are busy and its waiting line is full. */
+  /** All connections of the pool are busy, and its waiting line is full or none became free in time. */
   | 'overloaded'
   /** 401 or 403: the credentials configured for this cluster are not accepted. */
   | 'access-denied'
