@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { partsIn } from '../faults/site.ts'
+import { dataDirectory } from '../support/database.ts'
 import { type FakeArchive, startFakeArchive } from '../support/fake-archive.ts'
 import { storeRequest } from '../support/federation.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
@@ -64,7 +64,7 @@ describe.skipIf(!orthancAvailable)('a proxy killed by kill -9', () => {
   let north: Orthanc
   let south: Orthanc
   let wire: FakeArchive
-  let dataDir: string
+  let data: Awaited<ReturnType<typeof dataDirectory>>
   let proxy: ProxyProcess
   /** Told of each upload that begins to arrive at the linked cluster. */
   let onReplicated: () => void = () => undefined
@@ -82,12 +82,12 @@ describe.skipIf(!orthancAvailable)('a proxy killed by kill -9', () => {
     await Promise.all([north?.stop(), south?.stop(), wire?.close()])
   })
   beforeEach(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'dicomweb-link-crash-'))
+    data = await dataDirectory()
   })
   afterEach(async () => {
     await proxy?.kill('SIGKILL')
     onReplicated = () => undefined
-    await rm(dataDir, { recursive: true, force: true })
+    await data.remove()
   })
 
   const start = async (home: object) => {
@@ -95,7 +95,7 @@ describe.skipIf(!orthancAvailable)('a proxy killed by kill -9', () => {
       { id: 'north', role: 'home', ...home },
       { id: 'south', role: 'linked', dicomweb: wire.dicomweb },
     ]
-    proxy = await startProxy({ dataDir, config: { site: 'test', viewer: false, clusters } })
+    proxy = await startProxy({ dataDir: data.path, config: { site: 'test', viewer: false, clusters } })
     return proxy
   }
   const converged = (wanted: Iterable<string>) =>
@@ -179,25 +179,25 @@ function forward(request: IncomingMessage, response: ServerResponse, port: numbe
 }
 
 describe('a disk that is full', () => {
-  let dataDir: string
+  let data: Awaited<ReturnType<typeof dataDirectory>>
   let folder: string
   let mounted = false
 
   beforeAll(async () => {
-    dataDir = await mkdtemp(join(tmpdir(), 'dicomweb-link-full-'))
-    folder = join(dataDir, 'clusters', 'north')
+    data = await dataDirectory()
+    folder = join(data.path, 'clusters', 'north')
     await mkdir(folder, { recursive: true })
     mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=16m', 'tmpfs', folder]).status === 0
   })
   afterAll(async () => {
     if (mounted) spawnSync('umount', [folder])
-    await rm(dataDir, { recursive: true, force: true })
+    await data.remove()
   })
 
   it('fails what does not fit with A700H, stores the rest, and the proxy lives on', async ({ skip }) => {
     skip(!mounted, 'nobody but root may mount a small disk')
     const clusters = [{ id: 'north', role: 'home', embedded: {} }]
-    await using proxy = await startProxy({ dataDir, config: { site: 'test', viewer: false, clusters } })
+    await using proxy = await startProxy({ dataDir: data.path, config: { site: 'test', viewer: false, clusters } })
     const study = madeUid()
     const sent = Array.from({ length: 10 }, () => madeInstance({ study, rows: 1700, columns: 1700 }))
     const response = await fetch(`${proxy.url}/dicom-web/studies`, storeRequest(sent.map(({ bytes }) => bytes)))

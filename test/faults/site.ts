@@ -102,7 +102,7 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
     retrieve: createRetrieveService({
       clusters: clusters.all,
       bulkdataKey: Buffer.from('key'),
-    status: () => clusters.status(),
+      status: () => clusters.status(),
       index,
       clock,
       maxBufferedPartBytes,
