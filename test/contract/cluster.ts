@@ -291,6 +291,19 @@ function storeContract(cluster: () => Cluster, quirks: () => Quirks): void {
     expect(uidsOf(rows, tag.SOPInstanceUID)).toEqual([shared, ...own].map(({ instance }) => instance).sort())
   })
 
+  it('of two contents of one UID at the same time one is stored, and the other is refused', async () => {
+    const contents = [madeInstance({ grey: 1 })]
+    contents.push(madeInstance({ ...contents[0], grey: 2 }))
+    const answers = await Promise.all(contents.map(({ bytes }) => cluster().store(uploadsOf(bytes), never)))
+    const outcomes = answers.flatMap((results) => results.map(({ outcome }) => outcome.status))
+    expect(outcomes.toSorted()).toEqual(['failed', 'stored'])
+    for (const [index, made] of contents.entries()) {
+      const [bytes = Buffer.alloc(0)] = await bytesAt(made)
+      const kept = (await digestOf(bytes)) === (await digestOf(made.bytes))
+      expect(kept).toBe(outcomes[index] === 'stored')
+    }
+  })
+
   it('an upload that breaks off leaves nothing that can be seen', async () => {
     const made = madeInstance()
     const header = await headerOf(made.bytes)
