@@ -3,6 +3,7 @@ import { getCACertificates } from 'node:tls'
 import { Agent, request } from 'undici'
 import type { ClusterAuth, ClusterConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
+import { deadline } from '../core/deadline.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { basicAuthorization, type Credentials } from './credentials-header.ts'
 
@@ -36,7 +37,7 @@ export function createTokenSource(config: ClusterConfig, oauth2: OAuth2, clock: 
 
   const ask = (): Promise<Token> => {
     // Not under any caller's signal: others wait for the same answer.
-    asking ??= requestToken(config.id, oauth2, agent, clock).finally(() => {
+    asking ??= requestToken(config, oauth2, agent, clock).finally(() => {
       asking = undefined
     })
     return asking
@@ -59,10 +60,17 @@ export function createTokenSource(config: ClusterConfig, oauth2: OAuth2, clock: 
 /** The token endpoint is often somebody else's service: the cluster's own authority must not hide the known ones. */
 const authorities = (file: string): string[] => [...getCACertificates('default'), readFileSync(file, 'utf8')]
 
-async function requestToken(cluster: string, oauth2: OAuth2, agent: Agent, clock: Clock): Promise<Token> {
+async function requestToken(
+  { id: cluster, timeoutMs }: ClusterConfig,
+  oauth2: OAuth2,
+  agent: Agent,
+  clock: Clock,
+): Promise<Token> {
   const begun = clock.now()
+  // For the whole answer: one that drips would keep everybody waiting.
+  using limit = deadline(clock, timeoutMs)
   try {
-    const answer = await ways(oauth2, agent)
+    const answer = await ways(oauth2, { agent, signal: limit.signal })
     return tokenOf(cluster, answer, begun)
   } catch (error) {
     if (error instanceof ClusterError) throw error
@@ -75,18 +83,23 @@ interface Answer {
   readonly text: string
 }
 
+interface Way {
+  readonly agent: Agent
+  readonly signal: AbortSignal
+}
+
 /** RFC 6749 2.3.1: every server takes the header; some that do not are content with the form. */
-async function ways(oauth2: OAuth2, agent: Agent): Promise<Answer> {
+async function ways(oauth2: OAuth2, by: Way): Promise<Answer> {
   const { clientId, clientSecret } = oauth2
   const authorization = basicAuthorization(encodeURIComponent(clientId), encodeURIComponent(clientSecret))
-  const answer = await post(oauth2, agent, { authorization }, {})
+  const answer = await post(oauth2, by, { authorization }, {})
   if (answer.status !== 401) return answer
-  return post(oauth2, agent, {}, { client_id: clientId, client_secret: clientSecret })
+  return post(oauth2, by, {}, { client_id: clientId, client_secret: clientSecret })
 }
 
 async function post(
   { tokenUrl, scope, audience }: OAuth2,
-  agent: Agent,
+  { agent, signal }: Way,
   headers: Record<string, string>,
   identity: Record<string, string>,
 ): Promise<Answer> {
@@ -98,6 +111,7 @@ async function post(
   })
   const { statusCode, body } = await request(tokenUrl, {
     dispatcher: agent,
+    signal,
     method: 'POST',
     headers: { ...headers, accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' },
     body: form.toString(),

@@ -76,13 +76,15 @@ export class DicomwebClient {
     this.#config = config
     this.#deps = deps
     this.#slots = new Slots(config.maxConnections, config.maxConnections * waitingPerConnection)
+    // Before the credentials: it says which key names a file that cannot be read.
+    const tls = readTlsMaterial(config)
     this.#credentials = createCredentials(config, deps.clock)
     this.#pool = new Pool(url.origin, {
       connections: config.maxConnections,
       // One request on a connection, so that a lost one takes no other with it.
       pipelining: 1,
       allowH2: false,
-      connect: { timeout: config.timeoutMs, ...readTlsMaterial(config) },
+      connect: { timeout: config.timeoutMs, ...tls },
       bodyTimeout: config.idleTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       keepAliveTimeout: 4000,

@@ -53,8 +53,9 @@ export async function readObject(
     const value: unknown = JSON.parse(text)
     // Some archives wrap the one object as they do rows.
     return asDataset(Array.isArray(value) ? (value[0] ?? {}) : value, keep, 0)
-  } catch (thrown) {
-    throw client.error('malformed', 'its answer is no DICOM JSON', { cause: thrown, status: exchange.status })
+  } catch {
+    // Without its cause: the parser quotes the text, which may name a patient.
+    throw client.error('malformed', 'its answer is no DICOM JSON', { status: exchange.status })
   }
 }
 

@@ -107,6 +107,26 @@ describe('an OAuth2 client', () => {
     await cluster.close()
   })
 
+  it('asks anew when the token endpoint never came to the end of its answer', async () => {
+    const cluster = client()
+    const dripping = Promise.withResolvers<void>()
+    issuer.on('/token', (_, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).write('{')
+      dripping.resolve()
+    })
+    const stuck = failureOf(cluster.search(anyStudy, forever()))
+    await dripping.promise
+    await clock.advance(cluster.timeoutMs)
+    expect((await stuck).cluster).toBe(cluster.id)
+    issuer.on('/token', (request, response) => {
+      issued.push('token-1')
+      json({ access_token: 'token-1', expires_in: 600 })(request, response)
+    })
+    await cluster.search(anyStudy, forever())
+    expect(issued).toEqual(['token-1'])
+    await cluster.close()
+  })
+
   it('asks once for all who need a token at the same time', async () => {
     const cluster = client()
     await Promise.all(Array.from({ length: 8 }, () => cluster.search(anyStudy, forever())))
