@@ -5,15 +5,16 @@ import type { Queries } from '../../db/connect.ts'
 import { isEmpty } from '../../db/embedded-search.ts'
 import { lockDirectory } from '../../db/lock.ts'
 import type { Part, Parts } from '../../dicom/multipart.ts'
-import type { Cluster, ClusterRole, ProbeReport } from '../cluster.ts'
+import { type Cluster, type ClusterRole, type Patience, type ProbeReport, patienceFactor } from '../cluster.ts'
 import type { CommitTarget } from './commit.ts'
-import { explain, explained, inTime } from './explain.ts'
+import { explain } from './explain.ts'
 import { probeFolder } from './files.ts'
 import { metadataOf } from './instances.ts'
 import { markClean, recover } from './recover.ts'
 import { type Archive, retrieve } from './retrieve.ts'
 import { search } from './search.ts'
 import { storeInto, UploadFailed } from './store.ts'
+import { type Call, inTime, inTimeEach, withGrace } from './waiting.ts'
 
 export interface EmbeddedOptions {
   readonly id: string
@@ -62,8 +63,13 @@ function embeddedCluster(
   release: () => Promise<void>,
 ): Cluster {
   const { id, role, priority, timeoutMs, clock = systemClock } = options
-  const call = (signal: AbortSignal) => ({ cluster: id, clock, timeoutMs, signal })
-  const receive = storeInto({ ...archive, maxPartBytes: options.limits.maxPartBytes })
+  const call = (signal: AbortSignal, { patient = false }: Patience = {}): Call => ({
+    cluster: id,
+    clock,
+    timeoutMs: patient ? timeoutMs * patienceFactor : timeoutMs,
+    signal,
+  })
+  const receive = storeInto({ ...archive, clock, maxPartBytes: options.limits.maxPartBytes })
   const stores = new Set<Promise<unknown>>()
   return {
     id,
@@ -71,38 +77,33 @@ function embeddedCluster(
     priority,
     timeoutMs,
     search: (request, signal) => inTime(call(signal), (until) => search(archive, request, until)),
-    metadata: (target, signal) => explained(id, metadataOf(archive, target, signal), signal),
+    metadata: (target, signal, patience) => inTimeEach(call(signal, patience), metadataOf(archive, target, signal)),
     retrieve: async (request, signal) => {
-      const parts = await inTime(call(signal), (until) => retrieve(archive, request, { until, signal }))
-      return explainedParts(id, parts, signal)
+      const parts = await inTime(call(signal, request), (until) => retrieve(archive, request, { until, signal }))
+      return inTimeParts(call(signal, { patient: true }), parts)
     },
     store: async (uploads, signal) => {
       const running = receive(uploads, signal)
-      stores.add(running)
+      const ended = running.catch(() => undefined).finally(() => stores.delete(ended))
+      stores.add(ended)
       try {
-        return await running
+        return await withGrace(call(signal), running)
       } catch (error) {
         throw error instanceof UploadFailed && !signal.aborted ? error.cause : explain(id, error, signal)
-      } finally {
-        stores.delete(running)
       }
     },
     probe: (signal) => inTime(call(signal), () => probe(archive)),
     close: async () => {
-      await Promise.allSettled(stores)
+      await inTime(call(never), () => Promise.all(stores)).catch(archive.untidy)
       await release()
     },
   }
 }
 
-async function* explainedParts(
-  cluster: string,
-  parts: Parts,
-  signal: AbortSignal,
-): AsyncGenerator<Part, void, undefined> {
-  for await (const part of explained(cluster, parts, signal)) {
-    yield { ...part, body: explained(cluster, part.body, signal) }
-  }
+const never = new AbortController().signal
+
+async function* inTimeParts(call: Call, parts: Parts): AsyncGenerator<Part, void, undefined> {
+  for await (const part of inTimeEach(call, parts)) yield { ...part, body: inTimeEach(call, part.body) }
 }
 
 /** Below this the archive will soon refuse to store. */

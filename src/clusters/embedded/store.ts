@@ -1,9 +1,11 @@
+import type { Clock } from '../../core/clock.ts'
 import { toError } from '../../core/errors.ts'
 import type { InstanceUpload, StoreResult } from '../cluster.ts'
 import { untilAborted } from '../fan-out.ts'
 import { inBatches } from './batches.ts'
 import { type CommitTarget, commit } from './commit.ts'
 import { type Received, receive } from './receive.ts'
+import { inTime } from './waiting.ts'
 
 /** Instances whose files are synced together and whose rows go into one transaction. */
 const maxBatch = 128
@@ -12,7 +14,11 @@ const maxPending = 64
 /** An instance with a larger file may have large metadata: it is committed before the next one is taken. */
 const smallFileBytes = 1024 ** 2
 
+/** No disk takes nearly as long over one batch; what does hangs. */
+const commitTimeoutMs = 60_000
+
 export interface StoreOptions extends CommitTarget {
+  readonly clock: Clock
   readonly maxPartBytes: number
 }
 
@@ -26,7 +32,7 @@ export class UploadFailed extends Error {}
  * instances of several callers share. Every file that is not committed is gone when the call ends.
  */
 export function storeInto(options: StoreOptions): Store {
-  const commitOne = inBatches((batch: readonly Received[]) => commit(options, batch), maxBatch)
+  const commitOne = inBatches((batch: readonly Received[]) => commitInTime(options, batch), maxBatch)
   return async (uploads, signal) => {
     const pending: Promise<StoreResult>[] = []
     let settled = 0
@@ -56,6 +62,18 @@ export function storeInto(options: StoreOptions): Store {
     const { received } = reception
     const committed = commitOne(received).then((outcome): StoreResult => ({ header, outcome }))
     return { committed, size: received.instance.size }
+  }
+}
+
+/** The rows of a batch that takes too long may come to be there yet, or its files without them. */
+async function commitInTime(options: StoreOptions, batch: readonly Received[]) {
+  const { cluster, clock } = options
+  const call = { cluster, clock, timeoutMs: commitTimeoutMs, signal: new AbortController().signal }
+  try {
+    return await inTime(call, () => commit(options, batch))
+  } catch (error) {
+    options.untidy()
+    throw error
   }
 }
 
