@@ -5,10 +5,11 @@ import type { Log } from '../core/telemetry.ts'
 import type { Authenticate } from './auth.ts'
 import type { Env, Route } from './context.ts'
 import { docsRoutes } from './docs.ts'
-import { crossOrigin, guardHost, limitAddress, securityHeaders } from './headers.ts'
+import { crossOrigin, guardHost, limitAddress, refuseExpectation, securityHeaders } from './headers.ts'
 import { type OperateRoutesDependencies, operateRoutes } from './operate.ts'
 import { requireScope } from './principal.ts'
 import { describeProblem, ProblemError, problemResponse } from './problem.ts'
+import { abandon } from './pump.ts'
 import { type QueryRoutesDependencies, queryRoutes } from './query.ts'
 import { renderedRoutes } from './rendered.ts'
 import { type RetrieveRoutesDependencies, retrieveRoutes } from './retrieve.ts'
@@ -25,7 +26,7 @@ export interface AppDependencies
   readonly authenticate: Authenticate
   readonly log: Log
   /** Pages for people, asked for whatever no route of the API answers. */
-  readonly pages?: Hono
+  readonly pages?: Hono<Env>
 }
 
 /** Every route of the API. `openapi.yaml` describes each of them; a test compares. */
@@ -46,7 +47,7 @@ export const routeTable = (deps: AppDependencies): Route[] => [
 export function createApp(deps: AppDependencies): Hono<Env> {
   const { config } = deps
   const app = new Hono<Env>({ strict: false })
-  app.use(securityHeaders(config), limitAddress(config), guardHost(config), crossOrigin(config))
+  app.use(securityHeaders(config), limitAddress(config), refuseExpectation, guardHost(config), crossOrigin(config))
   const routes = routeTable(deps)
   for (const route of routes) app.on(route.method, route.path, (c) => serve(c, route, deps))
   for (const path of new Set(routes.map((route) => route.path))) {
@@ -82,7 +83,9 @@ function refuseMethod(c: Context<Env>, path: string, methods: readonly Route['me
 
 /** Defects are logged with what caused them; what clusters and clients did wrong only when someone debugs. */
 function failed(error: Error, c: Context<Env>, log: Log): Response {
-  const { id, route } = c.env.exchange
+  const { id, route, stream } = c.env.exchange
+  if (stream) abandon(stream)
+  delete c.env.exchange.stream
   const { problem } = describeProblem(error, id)
   const fields = { requestId: id, route, code: problem.code, err: error }
   if (problem.status === 500) log.error(fields, 'request-failed')

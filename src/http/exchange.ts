@@ -5,18 +5,24 @@ import { LinkError } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Exchange } from './context.ts'
 import type { Metrics } from './metrics.ts'
+import { cut } from './pump.ts'
 
 /** An id from outside goes into logs and to clusters: only what cannot be mistaken for anything else. */
 const saneId = /^[\w.-]{1,64}$/
 
 export interface ExchangeOptions {
   readonly requestTimeoutMs: number
+  /** Longest time the client may take nothing; also what is left to say so when the time of a request is up. */
+  readonly idleMs: number
   readonly log: Log
   readonly metrics: Metrics
 }
 
 /** An exchange under way, with the means to end it. */
 export interface OpenExchange extends Exchange {
+  readonly socket: Socket
+  /** The header of the answer has gone out and not yet its end. */
+  readonly midAnswer: boolean
   abort(reason: LinkError): void
 }
 
@@ -28,13 +34,23 @@ export function openExchange(
 ): OpenExchange {
   const controller = new AbortController()
   const abort = (reason: LinkError) => controller.abort(reason)
-  const exchange: OpenExchange = { id: requestId(incoming), signal: controller.signal, abort, route: 'unmatched' }
+  const exchange: OpenExchange = {
+    id: requestId(incoming),
+    signal: controller.signal,
+    abort,
+    route: 'unmatched',
+    socket: incoming.socket,
+    get midAnswer() {
+      return outgoing.headersSent && !outgoing.writableFinished
+    },
+  }
   const measure = startMeasure(incoming, outgoing)
-  const { requestTimeoutMs } = options
-  const timer = setTimeout(
-    () => abort(new LinkError('timed-out', `the request was not done within ${requestTimeoutMs} ms`)),
-    requestTimeoutMs,
-  )
+  const { requestTimeoutMs, idleMs } = options
+  let timer = setTimeout(() => {
+    abort(new LinkError('timed-out', `the request was not done within ${requestTimeoutMs} ms`))
+    timer = setTimeout(() => cut(incoming), idleMs)
+    timer.unref()
+  }, requestTimeoutMs)
   timer.unref()
   outgoing.once('close', () => {
     clearTimeout(timer)

@@ -51,6 +51,15 @@ export function limitAddress({ limits }: Pick<Config, 'limits'>): MiddlewareHand
   }
 }
 
+/** Answers 417 to expectations other than `100-continue`, which nothing here knows how to meet. */
+export const refuseExpectation: MiddlewareHandler<Env> = async (c, next) => {
+  const expected = c.env.incoming.headers.expect
+  if (expected !== undefined && expected.toLowerCase() !== '100-continue') {
+    throw new ProblemError('bad-request', 'Expect: only 100-continue is known', { status: 417 })
+  }
+  await next()
+}
+
 /**
  * Without authentication only this machine may ask, and its browsers carry pages from everywhere: a page whose own
  * host name resolves to 127.0.0.1 ("DNS rebinding") is told apart by the `Host` it sends.

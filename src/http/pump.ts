@@ -9,6 +9,13 @@ export async function begin(body: AsyncIterable<Uint8Array>, length?: number): P
   return length === undefined ? { first, rest } : { first, rest, length }
 }
 
+/** A body that is there already. */
+export const inHand = (bytes: Uint8Array): Stream => ({
+  first: { done: false, value: bytes },
+  rest: { next: async () => ({ done: true, value: undefined }) },
+  length: bytes.byteLength,
+})
+
 /** Lets go of a body that nobody will read to its end; whoever makes it may take its time to notice. */
 export function abandon({ rest }: { readonly rest: AsyncIterator<unknown> }): void {
   rest.return?.().catch(() => undefined)
@@ -21,9 +28,9 @@ export interface PumpOptions {
 }
 
 /**
- * Writes a body as fast as the client takes it: the next chunk is asked for when the last one has gone out, so a
- * slow client slows the cluster and memory does not grow. Throws when the body fails, when its length is not what
- * was announced or when the client leaves or takes nothing; the caller then cuts the connection.
+ * Writes a body as fast as the client takes it, to its last byte: the next chunk is asked for when the last one has
+ * gone out, so a slow client slows the cluster and memory does not grow. Throws when the body fails, when its length
+ * is not what was announced or when the client leaves or takes nothing; the caller then cuts the connection.
  */
 export async function pump(stream: Stream, outgoing: ServerResponse, options: PumpOptions): Promise<void> {
   let sent = 0
@@ -32,7 +39,7 @@ export async function pump(stream: Stream, outgoing: ServerResponse, options: Pu
       options.signal.throwIfAborted()
       sent += step.value.byteLength
       if (sent > (stream.length ?? sent)) break
-      if (!outgoing.write(step.value)) await drained(outgoing, options)
+      await write(step.value, outgoing, options)
     }
     if (stream.length !== undefined && sent !== stream.length) {
       throw new LinkError('bad-gateway', `a body of ${stream.length} bytes was announced, its source gave another`)
@@ -41,26 +48,47 @@ export async function pump(stream: Stream, outgoing: ServerResponse, options: Pu
     abandon(stream)
     throw error
   }
-  outgoing.end()
+  await finish(outgoing, options)
 }
 
-function drained(outgoing: ServerResponse, { signal, idleMs }: PumpOptions): Promise<void> {
+/** Ends an answer and waits until all of it has gone out. Throws as {@link pump} does. */
+export async function finish(outgoing: ServerResponse, options: PumpOptions): Promise<void> {
+  outgoing.end()
+  await taken(outgoing, 'finish', options)
+}
+
+/** How much a client has taken shows only when a write is complete: in pieces, a slow one differs from a stuck one. */
+const pieceBytes = 64 * 1024
+
+async function write(chunk: Uint8Array, outgoing: ServerResponse, options: PumpOptions): Promise<void> {
+  for (let from = 0; from < chunk.byteLength; from += pieceBytes) {
+    if (!outgoing.write(chunk.subarray(from, from + pieceBytes))) await taken(outgoing, 'drain', options)
+  }
+}
+
+function taken(outgoing: ServerResponse, event: 'drain' | 'finish', { signal, idleMs }: PumpOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const settle = (error?: unknown) => {
       clearTimeout(timer)
-      outgoing.off('drain', settle)
-      signal.removeEventListener('abort', left)
+      outgoing.off(event, settle)
+      outgoing.off('close', gone)
+      signal.removeEventListener('abort', aborted)
       if (error === undefined) resolve()
       else reject(error)
     }
-    const left = () => settle(signal.reason)
-    const timer = setTimeout(
-      () => settle(new LinkError('cancelled', `the client took nothing of its answer for ${idleMs} ms`)),
-      idleMs,
-    )
-    outgoing.once('drain', settle)
-    signal.addEventListener('abort', left)
-    if (signal.aborted) left()
+    const aborted = () => settle(signal.reason)
+    const gone = () => settle(new LinkError('cancelled', 'the client left before its answer was complete'))
+    const idle = () => {
+      // An answer in line behind another of the same connection has no socket yet: its client cannot take it.
+      if (outgoing.socket === null) timer.refresh()
+      else settle(new LinkError('cancelled', `the client took nothing of its answer for ${idleMs} ms`))
+    }
+    const timer = setTimeout(idle, idleMs)
+    outgoing.once(event, settle)
+    outgoing.once('close', gone)
+    signal.addEventListener('abort', aborted)
+    if (signal.aborted) aborted()
+    else if (outgoing.destroyed) gone()
   })
 }
 

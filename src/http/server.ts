@@ -7,11 +7,12 @@ import type { Config } from '../config/schema.ts'
 import { LinkError, toError } from '../core/errors.ts'
 import { withRequestId } from '../core/request-context.ts'
 import type { Log } from '../core/telemetry.ts'
-import type { Bindings, Env, Stream } from './context.ts'
+import type { Bindings, Env } from './context.ts'
 import { type OpenExchange, openExchange } from './exchange.ts'
 import type { Metrics } from './metrics.ts'
-import { describeProblem, ProblemError, problemResponse } from './problem.ts'
-import { abandon, cut, pump } from './pump.ts'
+import { problemResponse } from './problem.ts'
+import { send } from './send.ts'
+import { refuseUnreadable, type Unreadable } from './unreadable.ts'
 
 /** Longer than load balancers keep idle connections, so that it is they who close them. */
 const keepAliveTimeoutMs = 75_000
@@ -53,14 +54,20 @@ export async function listen(app: Hono<Env>, options: ServerOptions): Promise<Li
     connectionsCheckingInterval: Math.min(5000, limits.headersTimeoutMs),
   })
   const listener = createListener(app, options, running)
-  server.on('request', (incoming, outgoing) => {
+  const onRequest = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     // Node closes connections that idle when a drain begins, not those that idle later.
     outgoing.once('close', () => options.lifecycle.draining && server.closeIdleConnections())
     listener(incoming, outgoing)
-  })
+  }
+  server.on('request', onRequest)
   // Whoever reads the body says 100 Continue: an upload that is refused is not sent at all.
-  server.on('checkContinue', listener)
-  server.on('clientError', refuseUnreadable)
+  server.on('checkContinue', onRequest)
+  // Any other expectation is refused as whatever else is wrong with a request.
+  server.on('checkExpectation', onRequest)
+  server.on('clientError', (error: Unreadable, socket) => {
+    const midAnswer = [...running].some((it) => it.socket === socket && it.midAnswer)
+    refuseUnreadable(error, socket as Socket, midAnswer)
+  })
   await bind(server, where)
   let closed: Promise<void> | undefined
   const close = () => {
@@ -71,31 +78,28 @@ export async function listen(app: Hono<Env>, options: ServerOptions): Promise<Li
 }
 
 function createListener(app: Hono<Env>, options: ServerOptions, running: Set<OpenExchange>) {
-  const { limits } = options.config
-  const exchangeOptions = { ...options, requestTimeoutMs: limits.requestTimeoutMs }
-  const idleMs = limits.clientIdleTimeoutMs
-
-  async function answer(request: Request, bindings: Bindings): Promise<Response> {
-    const response = await app.fetch(request, bindings)
-    const { stream } = bindings.exchange
-    if (!stream) return response
-    await sendStream(stream, response, bindings, { idleMs, log: options.log })
-    return RESPONSE_ALREADY_SENT
-  }
+  const { requestTimeoutMs, clientIdleTimeoutMs: idleMs } = options.config.limits
+  const { log, metrics, lifecycle } = options
 
   const open = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const exchange = openExchange(incoming, outgoing, exchangeOptions)
+    const exchange = openExchange(incoming, outgoing, { requestTimeoutMs, idleMs, log, metrics })
     running.add(exchange)
     outgoing.once('close', () => running.delete(exchange))
-    if (options.lifecycle.draining) outgoing.shouldKeepAlive = false
     return exchange
   }
 
   return (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const exchange = open(incoming, outgoing)
+    const bindings: Bindings = { incoming, outgoing, exchange }
+    // The adapter only makes the request: what it would write itself could wait for its client without end.
+    const answer = async (response: Response) => {
+      if (lifecycle.draining) outgoing.shouldKeepAlive = false
+      await send(response, bindings, { idleMs, log })
+      return RESPONSE_ALREADY_SENT
+    }
     const respond = getRequestListener(
-      (request) => withRequestId(exchange.id, () => answer(request, { incoming, outgoing, exchange })),
-      { errorHandler: (error) => refuse(error, exchange, options.log) },
+      (request) => withRequestId(exchange.id, async () => answer(await app.fetch(request, bindings))),
+      { errorHandler: (error) => answer(refuse(error, exchange, log)) },
     )
     void respond(incoming, outgoing)
   }
@@ -106,57 +110,6 @@ function refuse(error: unknown, { id }: OpenExchange, log: Log): Response {
   if (error instanceof RequestError) return problemResponse(new LinkError('bad-request', error.message), id)
   log.error({ requestId: id, err: error }, 'request-failed')
   return problemResponse(error, id)
-}
-
-async function sendStream(
-  stream: Stream,
-  response: Response,
-  { incoming, outgoing, exchange }: Bindings,
-  { idleMs, log }: { idleMs: number; log: Log },
-): Promise<void> {
-  outgoing.statusCode = response.status
-  for (const [name, value] of response.headers) outgoing.setHeader(name, value)
-  if (stream.length !== undefined) outgoing.setHeader('Content-Length', stream.length)
-  if (incoming.method === 'HEAD') {
-    abandon(stream)
-    outgoing.end()
-    return
-  }
-  try {
-    await pump(stream, outgoing, { signal: exchange.signal, idleMs })
-  } catch (error) {
-    if (!outgoing.destroyed) log.warn({ requestId: exchange.id, route: exchange.route, err: error }, 'answer-cut')
-    cut(incoming)
-  }
-}
-
-type Unreadable = NodeJS.ErrnoException & { readonly rawPacket?: Buffer }
-
-/** The parser gave up: there is no request, but the client may still read why. */
-function refuseUnreadable(error: Unreadable, socket: Socket): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy()
-    return
-  }
-  const { problem, headers } = describeProblem(unreadable(error), 'none')
-  const body = JSON.stringify(problem)
-  const head = [`HTTP/1.1 ${problem.status} ${problem.title}`, ...Object.entries(headers).map((it) => it.join(': '))]
-  head.push(`Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close')
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-}
-
-function unreadable({ code, rawPacket }: Unreadable): LinkError {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      // Without a line end in sight it was the address that did not end.
-      return rawPacket?.includes('\r\n') === false
-        ? new ProblemError('too-large', 'the address is too long', { status: 414 })
-        : new ProblemError('too-large', 'the headers of the request are too large', { status: 431 })
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return new ProblemError('bad-request', 'the request did not arrive in time', { status: 408 })
-    default:
-      return new LinkError('bad-request', 'this is no HTTP/1.1 request')
-  }
 }
 
 async function bind(server: Server, { host, port }: Config['listen']): Promise<void> {

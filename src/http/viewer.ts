@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { extname, join, relative, sep } from 'node:path'
-import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream'
+import { createGzip } from 'node:zlib'
 import { type Context, Hono } from 'hono'
-import { compress } from 'hono/compress'
+import { stream } from './answer.ts'
+import type { Env } from './context.ts'
 import { endpointsPage } from './viewer-page.ts'
 
 /** The viewer as it stands: its folder, how far it is fetched, why there is none (a sentence), or unwanted. */
@@ -60,10 +62,9 @@ const types: Readonly<Record<string, string>> = {
  * once (so no path reaches outside of it), every other page address gets index.html. While there is no viewer every
  * page address tells so and lists the endpoints.
  */
-export const viewer = (state: () => ViewerState): Hono => {
-  const app = new Hono()
+export const viewer = (state: () => ViewerState): Hono<Env> => {
+  const app = new Hono<Env>()
   const site = lastSite()
-  app.use(compress())
   app.get('*', async (context, next) => {
     const path = decoded(context.req.path)
     if (path === undefined || apiSegments.has(path.split('/')[1] ?? '')) return next()
@@ -153,16 +154,37 @@ const securityHeaders = (html: string): Readonly<Record<string, string>> => {
   }
 }
 
-const send = (context: Context, asset: Asset, headers: Readonly<Record<string, string>>): Response => {
-  const common = { ...headers, ETag: asset.etag, 'Cache-Control': asset.cacheControl }
-  if (context.req.header('If-None-Match')?.includes(asset.etag)) {
-    return new Response(null, { status: 304, headers: common })
-  }
-  // HEAD reads no file: a stream that nobody consumes would keep it open.
-  const body = context.req.method === 'HEAD' ? null : Readable.toWeb(createReadStream(asset.path))
-  return new Response(body as ReadableStream | null, {
-    headers: { ...common, 'Content-Type': asset.type, 'Content-Length': String(asset.size) },
+const send = async (
+  context: Context<Env>,
+  asset: Asset,
+  headers: Readonly<Record<string, string>>,
+): Promise<Response> => {
+  const common = { ...headers, ETag: asset.etag, 'Cache-Control': asset.cacheControl, Vary: 'Accept-Encoding' }
+  if (context.req.header('If-None-Match')?.includes(asset.etag)) return context.body(null, 304, common)
+  const gzip = isCompressible(asset) && takesGzip(context.req.header('Accept-Encoding'))
+  const file = createReadStream(asset.path)
+  const content = gzip ? { body: pipeline(file, createGzip(), noted) } : { body: file, length: asset.size }
+  const response = await stream(context, { status: 200, contentType: asset.type, ...content })
+  // Only now: a file that cannot be read gets another answer, which must not be kept.
+  const all = { ...common, ...(gzip ? { 'Content-Encoding': 'gzip' } : {}) }
+  for (const [name, value] of Object.entries(all)) response.headers.set(name, value)
+  return response
+}
+
+/** Whoever reads the end of the pipeline is told of a failure as well. */
+const noted = (): void => undefined
+
+const isCompressible = ({ size, type }: Asset): boolean =>
+  size >= 1024 && /^(text\/|image\/svg|application\/(json|manifest|wasm|xml))/.test(type)
+
+/** RFC 9110 12.5.3. */
+const takesGzip = (accepted = ''): boolean => {
+  const codings = accepted.split(',').map((it): [string, number] => {
+    const [name = '', weight = '1'] = it.toLowerCase().split(/;\s*q=/)
+    return [name.trim(), Number(weight)]
   })
+  const weights = new Map(codings)
+  return (weights.get('gzip') ?? weights.get('*') ?? 0) > 0
 }
 
 /** How OHIF talks to this proxy: every address is relative to the page's own origin. */
@@ -209,7 +231,7 @@ const ohifConfiguration = {
   ],
 }
 
-const configuration = (context: Context, headers: Readonly<Record<string, string>>): Response =>
+const configuration = (context: Context<Env>, headers: Readonly<Record<string, string>>): Response =>
   context.body(`window.config = ${JSON.stringify(ohifConfiguration, null, 2)}\n`, 200, {
     ...headers,
     'Content-Type': types['.js'] ?? '',
@@ -217,7 +239,10 @@ const configuration = (context: Context, headers: Readonly<Record<string, string
   })
 
 /** 200 at `/`, where people and health checks look; elsewhere a page that is not there yet is a 503. */
-const page = (context: Context, state: Exclude<ViewerState, { status: 'ready' }>): Response | Promise<Response> => {
+const page = (
+  context: Context<Env>,
+  state: Exclude<ViewerState, { status: 'ready' }>,
+): Response | Promise<Response> => {
   const status = context.req.path === '/' ? 200 : 503
   return context.html(endpointsPage(state), status, {
     'Cache-Control': 'no-store',

@@ -7,6 +7,7 @@ import { systemClock } from '../../src/core/clock.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import { type AppDependencies, createApp } from '../../src/http/app.ts'
 import { createAuthenticate } from '../../src/http/auth.ts'
+import type { Env } from '../../src/http/context.ts'
 import { createLog } from '../../src/http/log.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
@@ -111,7 +112,7 @@ export const clusterStates: ClusterStatus[] = [
 ]
 
 interface SiteOptions extends Partial<Pick<AppDependencies, 'queues' | 'authenticate' | 'clock'>> {
-  readonly pages?: Hono
+  readonly pages?: Hono<Env>
 }
 
 export function configOf(settings: object = {}) {

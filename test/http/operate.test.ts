@@ -1,5 +1,6 @@
 import { Hono } from 'hono'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { Env } from '../../src/http/context.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { clusterStates, type Site, startSite, study } from './harness.ts'
 
@@ -128,7 +129,7 @@ describe('documentation', () => {
 
 describe('pages for people', () => {
   it('are asked for what the API does not answer, and nothing else', async () => {
-    const pages = new Hono()
+    const pages = new Hono<Env>()
     pages.get('/', (c) => c.html('<h1>viewer</h1>', 200, { 'Content-Security-Policy': "script-src 'self'" }))
     await using other = await startSite({}, { pages })
     const response = await other.fetch('/')

@@ -192,6 +192,46 @@ describe('a slow client', () => {
     await returned.done
     expect(await line).toMatchObject({ err: { code: 'cancelled' } })
   })
+
+  it('is cut as well when its answer is one text', async () => {
+    const { services, address, logged } = await start({ limits: { clientIdleTimeoutMs: 50 } })
+    const rows = [{ '00104000': { vr: 'LT', Value: ['x'.repeat(32 * 1024 * 1024)] } }]
+    services.onSearch = async () => ({ rows, warnings: [] })
+    using client = await RawClient.open(address)
+    const [cut, ended] = [logged('answer-cut'), logged('request')]
+    client.get('/dicom-web/studies')
+    client.socket.pause()
+    expect(await cut).toMatchObject({ err: { code: 'cancelled' } })
+    expect(await ended).toMatchObject({ route: '/dicom-web/studies', incomplete: true })
+  })
+
+  it('gets a large text whole, with its length', async () => {
+    const { services, fetch } = await start()
+    const value = 'x'.repeat(4 * 1024 * 1024)
+    services.onSearch = async () => ({ rows: [{ '00104000': { vr: 'LT', Value: [value] } }], warnings: [] })
+    const response = await fetch('/dicom-web/studies')
+    const text = await response.text()
+    expect(response.headers.get('content-length')).toBe(String(text.length))
+    expect(JSON.parse(text)).toEqual([{ '00104000': { vr: 'LT', Value: [value] } }])
+  })
+})
+
+describe('what is no request behind one whose answer is on its way', () => {
+  it('resets the connection: no refusal is written into the middle of that answer', async () => {
+    const { services, address } = await start()
+    async function* body() {
+      yield Buffer.from('first half')
+      await new Promise(() => undefined)
+    }
+    services.onRetrieve = async () => whole(partsOf({ contentType: 'application/dicom', body: body() }))
+    using client = await RawClient.open(address)
+    client.get(`/dicom-web/studies/${study}`)
+    await client.until('first half')
+    client.send('hello\r\n\r\n')
+    await client.closed
+    expect(client.text).not.toContain('HTTP/1.1 400')
+    expect(client.error).toMatchObject({ code: 'ECONNRESET' })
+  })
 })
 
 describe('draining', () => {
@@ -233,6 +273,21 @@ describe('draining', () => {
     await close()
     await aborted.done
     await expect(response.arrayBuffer()).rejects.toThrow()
+  })
+
+  it('does not wait for the connection of an upload that asked whether to go on', async () => {
+    const { address, close, log } = await start({ drainTimeoutMs: 10_000 })
+    using client = await RawClient.open(address)
+    const body = '--b\r\nContent-Type: application/dicom\r\n\r\nDICM\r\n--b--'
+    const type = 'multipart/related; type="application/dicom"; boundary=b'
+    client.send(`POST /dicom-web/studies HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: ${type}\r\n`)
+    client.send(`Content-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`)
+    await client.until('100 Continue')
+    const closed = close()
+    client.send(body)
+    await Promise.all([closed, client.closed])
+    expect(client.text).toContain('HTTP/1.1 200 OK')
+    expect(log.map(({ event }) => event)).not.toContain('drain-cut')
   })
 
   it('may be asked for twice', async () => {
@@ -280,6 +335,24 @@ describe('limits', () => {
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
     const response = await fetch('/dicom-web/studies')
     expect(response.status).toBe(504)
+  })
+
+  it('a request that takes too long is cut when whoever works on it does not give up', async () => {
+    const { services, address } = await start({ limits: { requestTimeoutMs: 50, clientIdleTimeoutMs: 50 } })
+    services.onSearch = () => new Promise(() => undefined)
+    using client = await RawClient.open(address)
+    client.get('/dicom-web/studies')
+    await client.closed
+    expect(client.error).toMatchObject({ code: 'ECONNRESET' })
+  })
+
+  it('an expectation other than 100-continue is a 417', async () => {
+    const { address } = await start()
+    using client = await RawClient.open(address)
+    client.get('/healthz', 'Expect: the-unexpected\r\nConnection: close\r\n')
+    await client.closed
+    expect(client.text).toMatch(/^HTTP\/1\.1 417 /)
+    expect(client.text).toContain('application/problem+json')
   })
 
   it.each([

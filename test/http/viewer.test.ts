@@ -1,9 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Hono } from 'hono'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type ViewerState, viewer } from '../../src/http/viewer.ts'
+import { RawClient, type Site, startSite } from './harness.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'viewer-'))
 const dist = join(folder, 'dist')
@@ -21,20 +21,23 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
+const open: Site[] = []
+afterAll(async () => {
+  for (const site of open) await site.close()
+})
+
 /** As compose mounts it: behind the API, in front of the one answer for what nobody has. */
-const served = (state: ViewerState) => {
-  const app = new Hono()
-  app.get('/healthz', (context) => context.text('healthy'))
-  app.route(
-    '/',
-    viewer(() => state),
-  )
-  app.notFound((context) => context.json({ title: 'not found' }, 404))
-  return (path: string, init?: RequestInit) => app.request(`http://127.0.0.1${path}`, init)
+const served = async (state: ViewerState | (() => ViewerState), settings: object = {}) => {
+  const site = await startSite(settings, { pages: viewer(typeof state === 'function' ? state : () => state) })
+  open.push(site)
+  return site
 }
 
 describe('the viewer', () => {
-  const get = served({ status: 'ready', dist })
+  let get: Site['fetch']
+  beforeAll(async () => {
+    get = (await served({ status: 'ready', dist })).fetch
+  })
 
   test.each(['/', '/viewer?StudyInstanceUIDs=1.2.3', '/segmentation', '/index.html'])(
     'its pages are all index.html: %s',
@@ -88,8 +91,14 @@ describe('the viewer', () => {
   test('scripts travel compressed to whoever takes that', async () => {
     const response = await get('/app.bundle.0f6159c501addfe9.js', { headers: { 'Accept-Encoding': 'gzip' } })
     expect(response.headers.get('Content-Encoding')).toBe('gzip')
-    const unpacked = response.body?.pipeThrough(new DecompressionStream('gzip'))
-    expect(await new Response(unpacked ?? null).text()).toBe(bundle)
+    expect(await response.text()).toBe(bundle)
+  })
+
+  test.each(['identity', 'gzip;q=0', 'br'])('and as they are to whoever takes only %s', async (coding) => {
+    const response = await get('/app.bundle.0f6159c501addfe9.js', { headers: { 'Accept-Encoding': coding } })
+    expect(response.headers.get('Content-Encoding')).toBeNull()
+    expect(response.headers.get('Content-Length')).toBe(String(bundle.length))
+    expect(await response.text()).toBe(bundle)
   })
 
   test('its pages are isolated, so that OHIF may share memory between workers', async () => {
@@ -114,7 +123,7 @@ describe('the viewer', () => {
     },
   )
 
-  test.each(['/dicom-web/nonsense', '/wado', '/link/v1/nothing', '/docs/nothing', '/metrics', '/missing.js'])(
+  test.each(['/dicom-web/nonsense', '/link/v1/nothing', '/docs/nothing', '/missing.js'])(
     'what the API or the site does not have stays not found: %s',
     async (path) => {
       expect((await get(path)).status).toBe(404)
@@ -122,8 +131,58 @@ describe('the viewer', () => {
   )
 
   test('it leaves other methods and the routes before it alone', async () => {
-    expect(await (await get('/healthz')).text()).toBe('healthy')
+    expect(await (await get('/healthz')).json()).toEqual({ status: 'ok' })
     expect((await get('/', { method: 'POST' })).status).toBe(404)
+  })
+})
+
+describe('files that cannot be sent', () => {
+  const ready = { status: 'ready', dist } as const
+  const large = join(dist, 'large.bin')
+  beforeAll(() => writeFileSync(large, new Uint8Array(32 * 1024 * 1024)))
+
+  const isOpen = (path: string) =>
+    readdirSync('/proc/self/fd').some((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`) === path
+      } catch {
+        return false
+      }
+    })
+
+  test.skipIf(!existsSync('/proc/self/fd'))('are closed when their client takes nothing, or leaves', async () => {
+    const site = await served(ready, { limits: { clientIdleTimeoutMs: 50 } })
+    using stuck = await RawClient.open(site.address)
+    const cut = site.logged('answer-cut')
+    stuck.get('/large.bin')
+    stuck.socket.pause()
+    expect(await cut).toMatchObject({ err: { code: 'cancelled' } })
+    await expect.poll(() => isOpen(large)).toBe(false)
+
+    const left = site.logged('request')
+    using leaving = await RawClient.open(site.address)
+    leaving.get('/large.bin')
+    await leaving.until('\r\n\r\n')
+    leaving.socket.destroy()
+    expect(await left).toMatchObject({ incomplete: true })
+    await expect.poll(() => isOpen(large)).toBe(false)
+  })
+
+  test.each(['identity', 'gzip'])('are told to the log alone, and to the client with a 500 (%s)', async (coding) => {
+    const gone = join(dist, 'gone.js')
+    writeFileSync(gone, bundle)
+    const site = await served(ready)
+    await (await site.fetch('/gone.js')).arrayBuffer()
+    rmSync(gone)
+    const printed = (['log', 'info', 'warn', 'error'] as const).map((name) => vi.spyOn(console, name))
+    const line = site.logged('request-failed')
+    const response = await site.fetch('/gone.js', { headers: { 'Accept-Encoding': coding } })
+    expect(response.status).toBe(500)
+    expect(response.headers.get('Cache-Control')).toBe('no-store')
+    expect(await response.json()).toMatchObject({ code: 'internal' })
+    expect(await line).toMatchObject({ err: { code: 'ENOENT' } })
+    for (const spy of printed) expect(spy).not.toHaveBeenCalled()
+    vi.restoreAllMocks()
   })
 })
 
@@ -132,7 +191,7 @@ describe('without a viewer', () => {
   const fetching = { status: 'fetching', receivedBytes: 12_300_000, totalBytes: 49_900_000 } as const
 
   test('the page says why, how to get it, and where the endpoints are', async () => {
-    const response = await served(unavailable)('/')
+    const response = await (await served(unavailable)).fetch('/')
     const text = await response.text()
     expect(response.status).toBe(200)
     expect(text).toContain('The registry &lt;cannot&gt; be reached.')
@@ -143,26 +202,27 @@ describe('without a viewer', () => {
   })
 
   test('while it is being fetched the page tells how far it is and comes back by itself', async () => {
-    const text = await (await served(fetching)('/')).text()
+    const text = await (await (await served(fetching)).fetch('/')).text()
     expect(text).toContain('12.3 of 49.9 MB')
     expect(text).toContain('http-equiv="refresh"')
   })
 
   test('switched off is said as such', async () => {
-    expect(await (await served({ status: 'off' })('/')).text()).toContain('viewer: false')
+    expect(await (await (await served({ status: 'off' })).fetch('/')).text()).toContain('viewer: false')
   })
 
   test('an address inside the viewer is unavailable, not a success', async () => {
-    expect((await served(unavailable)('/viewer')).status).toBe(503)
-    expect((await served(fetching)('/viewer')).headers.get('Retry-After')).toBe('5')
-    expect((await served(unavailable)('/app-config.js')).status).toBe(404)
+    const without = await served(unavailable)
+    expect((await without.fetch('/viewer')).status).toBe(503)
+    expect((await without.fetch('/app-config.js')).status).toBe(404)
+    expect((await (await served(fetching)).fetch('/viewer')).headers.get('Retry-After')).toBe('5')
   })
 
   test('it is served as soon as it is there', async () => {
     let state: ViewerState = fetching
-    const app = viewer(() => state)
-    expect(await (await app.request('/')).text()).toContain('being fetched')
+    const { fetch } = await served(() => state)
+    expect(await (await fetch('/')).text()).toContain('being fetched')
     state = { status: 'ready', dist }
-    expect(await (await app.request('/')).text()).toContain('id="root"')
+    expect(await (await fetch('/')).text()).toContain('id="root"')
   })
 })
