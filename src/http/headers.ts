@@ -18,12 +18,21 @@ export function crossOrigin({ cors: { origins } }: Pick<Config, 'cors'>): Middle
   })
 }
 
-/** PDF viewers of browsers do not run in a sandbox; everything else that a cluster may call a page does. */
-const noPage = "default-src 'none'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"
+const dataHeaders = {
+  // Studies must not stay behind on the disks of shared workstations.
+  'Cache-Control': 'no-store',
+  // Viewers run isolated, to share memory, and a page that is isolated frames only what asks for the same.
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+}
 
-/** What every answer carries unless its route says otherwise. */
+/**
+ * What every answer carries unless its route says otherwise. Pages that may read answers may also frame them: viewers
+ * show PDF that way.
+ */
 export function securityHeaders({ cors: { origins } }: Pick<Config, 'cors'>): MiddlewareHandler<Env> {
   const resourcePolicy = origins.length > 0 ? 'cross-origin' : 'same-origin'
+  const ancestors = ["'self'", ...origins].join(' ')
+  const noPage = `default-src 'none'; frame-ancestors ${ancestors}; base-uri 'none'; form-action 'none'`
   return async (c, next) => {
     await next()
     const isPdf = c.res.headers.get('Content-Type')?.startsWith('application/pdf')
@@ -32,9 +41,9 @@ export function securityHeaders({ cors: { origins } }: Pick<Config, 'cors'>): Mi
       'X-Content-Type-Options': 'nosniff',
       'Referrer-Policy': 'no-referrer',
       'Cross-Origin-Resource-Policy': resourcePolicy,
+      // PDF viewers of browsers do not run in a sandbox; everything else that a cluster may call a page does.
       'Content-Security-Policy': isPdf ? noPage : `${noPage}; sandbox`,
-      // Studies must not stay behind on the disks of shared workstations.
-      ...(isData ? { 'Cache-Control': 'no-store' } : {}),
+      ...(isData ? dataHeaders : {}),
     }
     for (const [name, value] of Object.entries(defaults)) if (!c.res.headers.has(name)) c.header(name, value)
     c.header('X-Request-Id', c.env.exchange.id)

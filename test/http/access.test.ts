@@ -55,6 +55,14 @@ describe('pages of other origins', () => {
     },
   )
 
+  it('may frame what they may read, as viewers do with PDF', async () => {
+    site = await startSite({ cors: { origins: [origin, 'https://other.example.org'] } })
+    const { headers } = await site.fetch('/dicom-web/studies')
+    expect(headers.get('content-security-policy')).toContain(
+      `frame-ancestors 'self' ${origin} https://other.example.org;`,
+    )
+  })
+
   it('may not at all by default', async () => {
     site = await startSite()
     const response = await site.fetch('/dicom-web/studies', { headers: { Origin: origin } })
@@ -93,13 +101,14 @@ describe('every answer', () => {
     '/dicom-web/studies/x/series',
     `/dicom-web/studies/${study}`,
     '/wado',
-  ])('to %s forbids guessing, framing by others, referrers and keeping', async (path) => {
+  ])('to %s forbids guessing, framing by others, embedding without consent, referrers and keeping', async (path) => {
     site = await startSite()
     const { headers } = await site.fetch(path)
     expect(headers.get('x-content-type-options')).toBe('nosniff')
     expect(headers.get('referrer-policy')).toBe('no-referrer')
     expect(headers.get('content-security-policy')).toContain("frame-ancestors 'self'")
     expect(headers.get('cache-control')).toBe('no-store')
+    expect(headers.get('cross-origin-embedder-policy')).toBe('require-corp')
     expect(headers.get('x-request-id')).toBeTruthy()
     expect(headers.get('x-powered-by')).toBeNull()
   })
