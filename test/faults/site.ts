@@ -127,10 +127,17 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
 const ui = (value: string) => ({ vr: 'UI', Value: [value] })
 
 const rowOf = ({ study, series, instance }: MadeInstance) => ({
+  '00080020': { vr: 'DA', Value: ['20240131'] },
+  '00080061': { vr: 'CS' },
+  '00100010': { vr: 'PN' },
   '0020000D': ui(study),
   '0020000E': ui(series),
   '00080018': ui(instance),
   '00080016': ui('1.2.840.10008.5.1.4.1.1.7'),
+  '00080020': { vr: 'DA', Value: ['20240131'] },
+  '00080060': { vr: 'CS', Value: ['OT'] },
+  '00080061': { vr: 'CS', Value: ['OT'] },
+  '00100010': { vr: 'PN', Value: [{ Alphabetic: 'Made^Instance' }] },
 })
 
 /** An archive that holds these instances and answers everything rightly; routes added later go before its own. */
