@@ -39,27 +39,32 @@ export function firstNumber(dataset: Dataset, tag: Tag): number | undefined {
   return Number.isFinite(value) ? value : undefined
 }
 
+type Mapping = (tag: Tag, attribute: Attribute) => Attribute | undefined
+
 /**
- * A dataset with every attribute replaced by what `map` makes of it, in sequence items too (innermost last: an item is
- * mapped after its sequence was kept). `undefined` leaves the attribute out.
+ * A dataset with every attribute replaced by what `map` makes of it, in the items of sequences too; `undefined` leaves
+ * the attribute out. What archives put where an attribute or an item should be, and is none, is left as it is.
  */
-export function mapAttributes(
-  dataset: Dataset,
-  map: (tag: Tag, attribute: Attribute) => Attribute | undefined,
-): MutableDataset {
+export function mapAttributes(dataset: Dataset, map: Mapping): MutableDataset {
   const mapped: MutableDataset = {}
   for (const [tag, attribute] of Object.entries(dataset)) {
-    const kept = map(tag, attribute)
-    if (kept)
-      mapped[tag] = kept.Value?.some(isItem) && kept.vr !== 'PN' ? { ...kept, Value: items(kept.Value, map) } : kept
+    const kept = isObject(attribute) ? map(tag, attribute) : attribute
+    if (kept !== undefined) mapped[tag] = withMappedItems(kept, map)
   }
   return mapped
 }
 
-const items = (values: readonly unknown[], map: (tag: Tag, attribute: Attribute) => Attribute | undefined) =>
-  values.map((value) => (isItem(value) ? mapAttributes(value, map) : value))
+function withMappedItems(attribute: Attribute, map: Mapping): Attribute {
+  if (!isObject(attribute) || !Array.isArray(attribute.Value) || attribute.vr === 'PN') return attribute
+  if (!attribute.Value.some(isObject)) return attribute
+  const Value = attribute.Value.map((value: unknown) =>
+    isObject(value) ? mapAttributes(value as Dataset, map) : value,
+  )
+  return { ...attribute, Value }
+}
 
-const isItem = (value: unknown): value is Dataset => typeof value === 'object' && value !== null
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function asText(value: unknown): string {
   if (value === null || value === undefined) return ''

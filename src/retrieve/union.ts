@@ -51,17 +51,20 @@ export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<
   const progress = new Progress(union)
   const failures = new Map<Cluster, ClusterError>()
 
-  for (const { cluster, counted, pieces, tries, patient } of attempts(target, union, progress, failures)) {
+  for (const { cluster, inventory, pieces, tries, patient } of attempts(target, union, progress, failures)) {
     let left = tries
     for (const piece of pieces) {
       try {
         const items = fetch(cluster, piece, { patient })
-        yield* counted ? progress.takeMissing(items) : progress.takeNew(items)
+        yield* inventory ? progress.takeMissing(items) : progress.takeNew(items)
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown
         failures.set(cluster, thrown)
         if (--left === 0) break
       }
+    }
+    if (inventory && progress.lacksAnyOf(inventory) && isContradicted(failures.get(cluster))) {
+      failures.set(cluster, new ClusterError(cluster.id, 'malformed', 'does not send what it lists'))
     }
   }
   // What only an uncounted source may have had is known to be doubtful: the answer is a 206 already.
@@ -71,6 +74,9 @@ export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<
   if (progress.given === 0) throw noHolderLeft(describe(target), errors)
   throw new LinkError('bad-gateway', `not all instances of ${describe(target)} can be had`, { cause: errors.at(-1) })
 }
+
+/** No failure, or that it does not have it: both are untrue of what a cluster has just listed. */
+const isContradicted = (failure: ClusterError | undefined) => failure === undefined || failure.reason === 'not-found'
 
 /** What was given and what is known to be missing. */
 class Progress {
@@ -83,6 +89,10 @@ class Progress {
 
   get given(): number {
     return this.#given.size
+  }
+
+  lacksAnyOf(inventory: Inventory): boolean {
+    return this.missing.size > 0 && [...inventory.keys()].some((instance) => this.missing.has(instance))
   }
 
   /** Passes on what is missing, and nothing else: an archive that goes on with what nobody misses is not waited for. */
@@ -107,8 +117,8 @@ class Progress {
 
 interface Attempt {
   readonly cluster: Cluster
-  /** Whether its inventory is known. */
-  readonly counted: boolean
+  /** `undefined` when it was not to be had. */
+  readonly inventory: Inventory | undefined
   readonly pieces: Iterable<Target>
   /** Pieces that may fail before the cluster is given up. */
   readonly tries: number
@@ -135,12 +145,12 @@ function* attempts(
   for (const { cluster, inventory } of sources) {
     const pieces = inventory ? largePieces(inventory, missing, target) : [target]
     const patient = !isElsewhere(cluster)
-    yield { cluster, counted: inventory !== undefined, pieces, tries: 1, patient }
+    yield { cluster, inventory, pieces, tries: 1, patient }
   }
   for (const { cluster, inventory } of sources) {
     const failure = failures.get(cluster)
     if (!inventory || !failure || !spoilt.has(failure.reason)) continue
-    yield { cluster, counted: true, pieces: singleInstances(inventory, missing, target), tries: 3, patient: false }
+    yield { cluster, inventory, pieces: singleInstances(inventory, missing, target), tries: 3, patient: false }
   }
 }
 
@@ -163,5 +173,3 @@ function* singleInstances(inventory: Inventory, missing: ReadonlyMap<Uid, Uid>, 
     if (missing.has(instance)) yield { study: target.study, series, instance }
   }
 }
-
-/** An archive that goes on with what nobody misses is not listened to for longer than need be. */

@@ -127,9 +127,6 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
 const ui = (value: string) => ({ vr: 'UI', Value: [value] })
 
 const rowOf = ({ study, series, instance }: MadeInstance) => ({
-  '00080020': { vr: 'DA', Value: ['20240131'] },
-  '00080061': { vr: 'CS' },
-  '00100010': { vr: 'PN' },
   '0020000D': ui(study),
   '0020000E': ui(series),
   '00080018': ui(instance),

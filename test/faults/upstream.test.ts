@@ -188,7 +188,13 @@ const drip =
     response.on('close', () => clearInterval(timer))
   }
 
-const row = (it: MadeInstance) => ({ '0020000D': { vr: 'UI', Value: [it.study] } })
+/** As archives answer: attributes that were asked for are there, empty or not. */
+const row = (it: MadeInstance) => ({
+  '00080020': { vr: 'DA', Value: ['20240131'] },
+  '00080061': { vr: 'CS' },
+  '00100010': { vr: 'PN' },
+  '0020000D': { vr: 'UI', Value: [it.study] },
+})
 
 /** More than the limit, however long one reads. */
 const endless: Answer = (_request, response) => {
