@@ -152,10 +152,11 @@ describe('a study held once, when its holder', () => {
   })
 
   it('goes on and on with instances nobody misses, is complete without them', async () => {
+    const unlisted = madeInstance({ study })
     north.on(ofStudy, (_request, response) => {
       response.writeHead(200, { 'Content-Type': multipartDicom })
       const more = () => {
-        while (!response.destroyed && response.write(partOf(elsewhere.bytes)));
+        while (!response.destroyed && response.write(partOf(unlisted.bytes)));
         response.once('drain', more)
       }
       for (const { bytes: file } of held) response.write(partOf(file))
