@@ -15,8 +15,9 @@ const coolDownMs = 30_000
 
 /**
  * Verifies a bearer token: signature by the issuer's keys (cached), issuer, audience, times. Scopes are read from
- * `scope`, `scp`, `roles` and `realm_access.roles`, as `query` or `dicomweb-link:query`. Throws `unauthenticated`
- * for a bad token and `unavailable` when the issuer's keys cannot be had.
+ * `scope` and `scp`, as `query` or `dicomweb-link:query`, and from `roles` and `realm_access.roles`, there as
+ * `dicomweb-link:query` only: roles are shared with other systems, whose `admin` is none of ours. Throws
+ * `unauthenticated` for a bad token and `unavailable` when the issuer's keys cannot be had.
  */
 export function createTokenVerifier(config: OidcConfig, clock: Clock): (token: string) => Promise<Principal> {
   const keys = createKeySource(config, clock)
@@ -44,15 +45,19 @@ function nameOf({ iss, sub, client_id: client, azp }: JWTPayload): string {
   return `oidc:${createHash('sha256').update(who).digest('hex').slice(0, 12)}`
 }
 
+const prefix = 'dicomweb-link:'
+
 function scopesIn(payload: JWTPayload): Set<Scope> {
   const realm = payload.realm_access as { roles?: unknown } | undefined
-  const claims = [payload.scope, payload.scp, payload.roles, realm?.roles]
-  const words = claims.flatMap((claim) =>
-    typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim : [],
-  )
-  const granted = new Set(words.map((word) => String(word).replace(/^dicomweb-link:/, '')))
-  return new Set(scopes.filter((scope) => granted.has(scope)))
+  const inScopes = [payload.scope, payload.scp].flatMap(wordsIn)
+  const inRoles = [payload.roles, realm?.roles].flatMap(wordsIn)
+  const granted = new Set([...inScopes, ...inRoles])
+  const plain = new Set(inScopes)
+  return new Set(scopes.filter((scope) => granted.has(prefix + scope) || plain.has(scope)))
 }
+
+const wordsIn = (claim: unknown): string[] =>
+  typeof claim === 'string' ? claim.split(' ') : Array.isArray(claim) ? claim.map(String) : []
 
 function explain(error: unknown): LinkError {
   if (error instanceof errors.JWTExpired) return unauthenticated('the token has expired', 'invalid_token', error)

@@ -136,9 +136,18 @@ describe('tokens of an identity provider', () => {
     ['a prefixed scope', { scope: 'dicomweb-link:query' }],
     ['scp', { scope: undefined, scp: ['query'] }],
     ['roles', { scope: undefined, roles: ['dicomweb-link:query'] }],
-    ['roles of the realm', { scope: undefined, realm_access: { roles: ['query'] } }],
+    ['roles of the realm', { scope: undefined, realm_access: { roles: ['dicomweb-link:query'] } }],
   ])('carry scopes in %s', async (_, more) => {
     expect((await ask(await sign({ ...claims(), ...more } as JWTPayload))).status).toBe(200)
+  })
+
+  it.each([
+    ['roles', { roles: ['admin', 'query'] }],
+    ['roles, as one text', { roles: 'admin query' }],
+    ['roles of the realm', { realm_access: { roles: ['admin', 'query'] } }],
+  ])('grant nothing by plain words in %s: those may be of another system', async (_, more) => {
+    const token = await sign({ ...claims(), scope: 'openid', ...more })
+    for (const path of ['/metrics', '/dicom-web/studies']) expect((await ask(token, path)).status).toBe(403)
   })
 
   it('without the scope are a 403', async () => {
