@@ -6,6 +6,7 @@ import { configSchema } from './schema.ts'
 /** The part of JSON Schema that tells a person what is allowed. */
 interface Shape {
   readonly type?: string
+  readonly format?: string
   readonly description?: string
   readonly enum?: readonly unknown[]
   readonly minimum?: number
@@ -31,17 +32,24 @@ export function explain(issues: readonly z.core.$ZodIssue[], written: unknown): 
   })
 }
 
-/** Keys whose values must not appear on a screen or in a log. */
-const isSecret = (path: KeyPath): boolean =>
-  ['password', 'token', 'clientSecret', 'passphrase', 'hash'].includes(String(path.at(-1))) ||
-  showPath(path) === 'database.url'
+/**
+ * What must not appear on a screen or in a log: everything in an `auth`, where secrets end up under any key or as one,
+ * and addresses, which carry user names, passwords and tokens.
+ */
+const isSecret = (value: unknown, path: KeyPath): boolean =>
+  isInAuth(path) || shapeAt(path)?.format === 'uri' || (typeof value === 'string' && value.includes('://'))
+
+const isInAuth = (path: KeyPath): boolean => path.includes('auth')
+
+/** Nothing but one reference to something outside. */
+const isReference = (value: unknown): boolean => typeof value === 'string' && /^\$\{[^{}]*\}$/.test(value)
 
 function show(value: unknown, path: KeyPath): string {
-  if (isInterpolated(value)) return `the value of ${JSON.stringify(value)}`
-  if (isSecret(path)) return 'the value (not shown)'
+  if (isReference(value)) return `the value of ${JSON.stringify(value)}`
+  if (isInterpolated(value) || isSecret(value, path)) return 'the value (not shown)'
   if (Array.isArray(value)) return `a list of ${value.length}`
   if (typeof value === 'object' && value !== null) return `an object with ${Object.keys(value).join(', ') || 'no keys'}`
-  const text = typeof value === 'string' ? JSON.stringify(value.replace(/\/\/[^/@]*@/, '//…@')) : String(value)
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return text.length > 100 ? `${text.slice(0, 100)}…` : text
 }
 
@@ -76,6 +84,7 @@ function unknownKey(path: KeyPath, key: string): string {
     : known.length > 0
       ? `known keys: ${known.join(', ')}`
       : 'it takes no keys'
+  if (!near && isInAuth(path)) return `${showPath(path)}: an unknown key (not shown); ${hint}`
   return `${showPath([...path, key])}: unknown key; ${hint}`
 }
 

@@ -57,7 +57,8 @@ export async function interpolate(value: unknown, sources: Sources, problems: st
 
 function fromEnvironment(name: string, { env }: Sources): string {
   if (!/^[A-Za-z_]\w*$/.test(name)) {
-    throw new Error(`"\${${name}}" is neither \${NAME} nor \${file:path}; write "$\${" for a literal "\${"`)
+    // Not quoted: it may be a piece of a password.
+    throw new Error(`a "\${" begins neither \${NAME} nor \${file:path}; write "$\${" for a literal "\${"`)
   }
   const value = env[name]
   if (value === undefined) throw new Error(`the environment variable ${name} is not set`)

@@ -40,23 +40,25 @@ async function read(path: string): Promise<string> {
   }
 }
 
-/** JSON is YAML. The parser's own messages quote the file, which may hold secrets: only their first line is kept. */
+/** JSON is YAML. */
 function parse(text: string, path: string): unknown {
-  const documents = parseAllDocuments(text, { prettyErrors: true })
+  const documents = parseAllDocuments(text, { prettyErrors: true, logLevel: 'error' })
   const [document, second] = 'empty' in documents ? [] : documents
   if (!document || document.contents === null) throw configError(path, ['the file is empty'])
   if (second) throw configError(path, ['more than one document; a "---" line too many?'])
   const problems = document.errors.map(({ message, linePos }) => {
-    const what = message.split(/ at line \d+|\n/)[0]
-    return `${linePos ? `line ${linePos[0].line}, column ${linePos[0].col}: ` : ''}${what}`
+    return `${linePos ? `line ${linePos[0].line}, column ${linePos[0].col}: ` : ''}${withoutQuote(message)}`
   })
   if (problems.length > 0) throw configError(path, problems)
   try {
     return document.toJS()
   } catch (error) {
-    throw configError(path, [toError(error).message], error)
+    throw configError(path, [withoutQuote(toError(error).message)])
   }
 }
+
+/** The parser's messages quote the file, which may hold secrets, on later lines and behind colons. */
+const withoutQuote = (message: string): string => message.split(/ at line \d+|\n|: /)[0] ?? ''
 
 /** `port: ${PORT}` is a text in the file; where a number or a boolean belongs, it is read as one. */
 function check(filled: unknown, written: unknown): z.ZodSafeParseResult<Config> {

@@ -10,6 +10,9 @@ const id = z
 
 const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 
+/** What may carry credentials when it is wrong: its value is never shown. */
+const address = { format: 'uri' }
+
 /** Credentials in an address would show up in logs and errors; they have their own keys. */
 const httpUrl = z
   .string()
@@ -19,6 +22,7 @@ const httpUrl = z
     abort: true,
   })
   .refine((text) => !/[?#]/.test(text), 'an address without ? and #')
+  .meta(address)
 
 const milliseconds = z.int().min(1).max(3_600_000)
 const count = z.int().min(1)
@@ -140,6 +144,7 @@ const file = z.strictObject({
       url: z
         .string()
         .regex(/^postgres(ql)?:\/\//, 'postgres://…')
+        .meta(address)
         .optional(),
     })
     .prefault({}),
@@ -148,7 +153,7 @@ const file = z.strictObject({
     .strictObject({
       /** Origins whose pages may read answers: exact, or `*` for any when there is authentication. */
       origins: z
-        .array(z.string().refine(isOrigin, 'an origin such as "https://viewer.example.org", or "*"'))
+        .array(z.string().refine(isOrigin, 'an origin such as "https://viewer.example.org", or "*"').meta(address))
         .default([]),
     })
     .prefault({}),
