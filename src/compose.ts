@@ -10,6 +10,7 @@ import { openEmbeddedCluster } from './clusters/embedded/cluster.ts'
 import { MonitoredCluster } from './clusters/health.ts'
 import { type Clusters, createClusters } from './clusters/registry.ts'
 import type { ClusterConfig, Config } from './config/schema.ts'
+import { keysWithoutEffect } from './config/without-effect.ts'
 import { systemClock as clock } from './core/clock.ts'
 import { toError } from './core/errors.ts'
 import type { Log } from './core/telemetry.ts'
@@ -66,6 +67,10 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
     const server = await serveHttp(config, { db, clusters, replication, log, metrics, pages: pages.app })
     resources.adopt(server, (it) => it.close())
+    for (const text of keysWithoutEffect(config)) {
+      log.warn({ text }, 'config-without-effect')
+      say(text)
+    }
     log.info({ clusters: clusters.all.map(({ id }) => id), address: server.address }, 'started')
     return { address: server.address, stop: () => resources.disposeAsync() }
   } catch (thrown) {

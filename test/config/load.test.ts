@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { demoConfig, loadConfig } from '../../src/config/load.ts'
 import { isLoopback } from '../../src/config/schema.ts'
+import { keysWithoutEffect } from '../../src/config/without-effect.ts'
 import { LinkError } from '../../src/core/errors.ts'
 
 let folder = ''
@@ -277,6 +278,27 @@ clusters:
     const auth = 'auth: { bearer: { token: x }, basic: { username: a, password: b } }'
     const lines = await problems(minimal.replace('embedded: {}', `dicomweb: http://a, ${auth}`))
     expect(lines[0]).toContain('clusters[0].auth: the value (not shown) is not allowed; expected only one of')
+  })
+})
+
+describe('keys that have no effect yet', () => {
+  it('are named when they are set to anything but their default', async () => {
+    const { clusters } = await load(`
+site: north
+clusters:
+  - { id: north, role: home, embedded: {}, queries: { internal: true }, prefetch: true }
+  - { id: south, role: linked, embedded: {}, queries: { external: false } }
+  - { id: east, role: linked, embedded: {}, link: https://east.example.org/link/v1, prefetch: false }
+`)
+    expect(keysWithoutEffect({ clusters })).toEqual([
+      'clusters[1].queries has no effect yet',
+      'clusters[2].link has no effect yet',
+      'clusters[2].prefetch has no effect yet',
+    ])
+  })
+
+  it('are none in a file that leaves them out', async () => {
+    expect(keysWithoutEffect(await load(minimal))).toEqual([])
   })
 })
 
