@@ -51,6 +51,8 @@ describe('the published package', () => {
     expect(names).toEqual(
       expect.arrayContaining(['dist/main.js', 'drizzle/meta/_journal.json', 'openapi.yaml', 'LICENSE', 'README.md']),
     )
+    const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: Record<string, string> }
+    expect(names).toEqual(expect.arrayContaining(Object.values(bin)))
     expect(names.filter((name) => /^(src|test|scripts)\/|\.ts$/.test(name))).toEqual([])
   })
 
@@ -61,11 +63,25 @@ describe('the published package', () => {
     expect(help.stdout).toMatch(/serve[\s\S]*check[\s\S]*hash-key/)
   })
 
+  test('its command says which Node it needs when it runs on an older one', async (context) => {
+    if (offline) return context.skip('the npm registry cannot be reached')
+    const older = join(folder, 'older.cjs')
+    await writeFile(older, "Object.defineProperty(process, 'versions', { value: { node: '20.20.2' } })")
+    const command = join(folder, 'node_modules/dicomweb-link/bin/dicomweb-link.js')
+    const ending = await finished('node', ['--require', older, command, 'serve'], { cwd: folder })
+    expect(ending.code).toBe(1)
+    expect(ending.stderr).toMatch(
+      /^dicomweb-link needs Node 24 or newer; this is Node 20\.20\.2 \(\S+\)\.\nInstall .+\n$/,
+    )
+  })
+
   test('it serves, and finds its migrations and its documentation', async (context) => {
     if (offline) return context.skip('the npm registry cannot be reached')
     const command = join(folder, 'node_modules/.bin/dicomweb-link')
-    await using proxy = run(command, ['serve', '--config', await configuration({})], { cwd: folder, env })
+    const clusters = [{ id: 'north', role: 'home', embedded: {}, prefetch: false }]
+    await using proxy = run(command, ['serve', '--config', await configuration({ clusters })], { cwd: folder, env })
     const [, url] = await proxy.says(/listening on (http:\/\/\S+:\d+)/)
+    expect(proxy.stdout()).toContain('clusters[0].prefetch has no effect yet')
     for (const path of ['/healthz', '/docs', '/', '/dicom-web/studies']) {
       expect((await fetch(`${url}${path}`)).status, path).toBe(200)
     }
