@@ -12,6 +12,7 @@ import {
   instancePath,
   part,
   partsOf,
+  RawClient,
   type Site,
   series,
   startSite,
@@ -98,12 +99,71 @@ describe('openapi.yaml', () => {
 const row = {
   '0020000D': { vr: 'UI', Value: [study] },
   '00100010': { vr: 'PN', Value: [{ Alphabetic: 'Yamada^Tarou', Ideographic: '山田^太郎' }] },
+  '00080050': { vr: 'SH', Value: ['A1'], keyword: 'AccessionNumber' },
   '00081199': { vr: 'SQ', Value: [{ '00081150': { vr: 'UI', Value: ['1.2'] } }] },
 }
 const dicomweb = '/dicom-web/studies/{study}/series/{series}/instances/{instance}'
 const wado = `/wado?requestType=WADO&studyUID=${study}&seriesUID=${series}&objectUID=${instance}`
 
+/** An address of an operation, and the request that goes there without anything else. */
+const requestOf = (key: string, headers: string) => {
+  const ids: Record<string, string> = { study, series, instance, frames: '1', token: 'abc', file: 'start.js' }
+  const [method, path = ''] = key.split(' ')
+  const address = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name] ?? '')
+  return `${method} ${address} HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`
+}
+
+async function answerTo(address: string, request: string): Promise<Response> {
+  using client = await RawClient.open(address)
+  client.send(request)
+  await client.closed
+  const [head = '', ...body] = client.text.split('\r\n\r\n')
+  const type = /^content-type: *(.*)$/im.exec(head)?.[1] ?? ''
+  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1])
+  return new Response(body.join('\r\n\r\n'), { status, headers: { 'Content-Type': type } })
+}
+
+describe('what can come of any request', () => {
+  it.each([
+    [400, 'no host', ''],
+    [403, 'the host of another', 'Host: evil.example\r\n'],
+    [408, 'a header that does not end', undefined],
+    [414, 'an address that is too long', undefined],
+    [417, 'another expectation', 'Host: 127.0.0.1\r\nExpect: more\r\n'],
+    [431, 'too many headers', `Host: 127.0.0.1\r\nX-Large: ${'a'.repeat(60_000)}\r\n`],
+  ])('%d, as of %s, is listed for every operation', async (status, _, headers) => {
+    site = await startSite({ limits: { headersTimeoutMs: 200, maxUrlBytes: 1024 } })
+    const { address } = site
+    const ask = async (key: string) => {
+      const plain = requestOf(key, headers ?? 'Host: 127.0.0.1\r\n')
+      const cutShort = status === 408 ? plain.slice(0, -2) : plain
+      const request = status === 414 ? plain.replace(' HTTP', `?${'a'.repeat(2000)} HTTP`) : cutShort
+      const answer = await answerTo(address, request)
+      expect([key, answer.status]).toEqual([key, status])
+      await holdAgainst(key, answer)
+    }
+    await Promise.all(operations().map(({ key }) => ask(key)))
+  })
+})
+
 describe('real answers fit openapi.yaml', () => {
+  it.each(['image/jpeg', 'image/png', 'image/gif', 'image/jp2', 'application/pdf', 'text/plain', 'video/mp4'])(
+    'pictures of the type %s',
+    async (type) => {
+      site = await startSite()
+      site.services.onRetrieve = async () => whole(partsOf(part(type, 'x')))
+      await holdAgainst(`GET ${dicomweb}/rendered`, await site.fetch(`${instancePath}/rendered?accept=${type}`))
+      await holdAgainst('GET /wado', await site.fetch(`${wado}&contentType=${type}`))
+    },
+  )
+
+  it('nothing is not found where something is stored', () => {
+    const posts = operations().filter(({ key }) => key.startsWith('POST'))
+    expect(posts.map(({ operation }) => Object.keys(operation.responses))).not.toContainEqual(
+      expect.arrayContaining(['404']),
+    )
+  })
+
   it.each([
     ['GET /dicom-web/studies', '/dicom-web/studies'],
     ['GET /dicom-web/studies', '/dicom-web/studies?limit=x'],
