@@ -1,16 +1,13 @@
 import { LinkError } from '../core/errors.ts'
 import { ClusterError } from '../core/outcome.ts'
 import type { Part } from '../dicom/multipart.ts'
-import { type SniffedInstance, sniffInstance } from '../dicom/part10.ts'
+import { type SniffedInstance, sniffInstance, usualHeaderBytes } from '../dicom/part10.ts'
 import type { Cluster } from './cluster.ts'
-
-/** Bytes of an instance within which its UIDs must have been found. */
-const maxHeaderBytes = 1024 * 1024
 
 /** What instance a cluster sent in a part. Throws `ClusterError` `malformed` when it is no DICOM file. */
 export async function sniffPart(from: Cluster, part: Part): Promise<SniffedInstance> {
   try {
-    return await sniffInstance(part.body, { maxHeaderBytes })
+    return await sniffInstance(part.body, { maxHeaderBytes: usualHeaderBytes })
   } catch (thrown) {
     if (!isNoInstance(thrown)) throw thrown
     throw new ClusterError(from.id, 'malformed', 'sent a part that is no DICOM instance', { cause: thrown })

@@ -62,7 +62,7 @@ export function attributeOf(vr: string, bytes: Buffer, context: ValueContext): A
 }
 
 /** A copy of `bytes` in the byte order of PS3.18: little endian whatever the file is in. */
-export function inLittleEndian(vr: string, bytes: Buffer, littleEndian: boolean): Buffer {
+function inLittleEndian(vr: string, bytes: Buffer, littleEndian: boolean): Buffer {
   const unit = unitBytes(vr)
   if (littleEndian || unit === 1) return bytes
   const copy = Buffer.from(bytes.subarray(0, bytes.length - (bytes.length % unit)))

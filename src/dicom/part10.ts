@@ -17,6 +17,9 @@ export interface InstanceHeader {
   readonly datasetOffset: number
 }
 
+/** Bytes within which an instance on its way has to have told its UIDs, unless there is reason to read further. */
+export const usualHeaderBytes = 1024 * 1024
+
 export interface SniffOptions {
   /** The most that is read of a stream, and inflated from a deflated one, to find what the header needs. */
   readonly maxHeaderBytes: number

@@ -7,7 +7,7 @@ import type { Uid } from '../dicom/uid.ts'
 import type { Item } from './union.ts'
 
 /** The parts of an answer, each held back. */
-export async function* heldBack(parts: Parts, maxBytes: number): AsyncGenerator<Part> {
+async function* heldBack(parts: Parts, maxBytes: number): AsyncGenerator<Part> {
   for await (const part of parts) yield await holdBack(part, maxBytes)
 }
 

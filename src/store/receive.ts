@@ -3,13 +3,10 @@ import { LinkError } from '../core/errors.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import { parseMediaType } from '../dicom/media-type.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
-import { sniffInstance } from '../dicom/part10.ts'
+import { sniffInstance, usualHeaderBytes } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { WireError } from '../dicom/wire-error.ts'
 import { failureReason, type Refusal } from './response.ts'
-
-/** Bytes of an instance within which its UIDs must have been found. */
-const maxHeaderBytes = 1024 * 1024
 
 /**
  * Turns the parts of a request into uploads, one at a time as they arrive. What is no DICOM instance, or not of the
@@ -33,7 +30,7 @@ export async function* receive(
 async function open(part: Part, maxBytes: number): Promise<InstanceUpload | undefined> {
   if (!mayBeDicom(part.contentType)) return undefined
   try {
-    const { header, body } = await sniffInstance(part.body, { maxHeaderBytes })
+    const { header, body } = await sniffInstance(part.body, { maxHeaderBytes: usualHeaderBytes })
     return { header, body: (await holdBack({ ...part, body }, maxBytes)).body }
   } catch (thrown) {
     if (isNotDicom(thrown)) return undefined

@@ -6,15 +6,8 @@ import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { type MadeInstance, type MadeInstanceOptions, madeInstance, madeUid } from '../support/made-instance.ts'
 import { bytesOf, digestOf, headerOf, inPieces, readParts, uploadOf, uploadsOf } from '../support/uploads.ts'
 
-/** What a kind of archive cannot be held to, through no fault of the `Cluster` in front of it. */
-export interface Quirks {
-  /** Says `stored` to other content under a known UID, though it keeps the old one. */
-  readonly silentAboutConflicts?: boolean
-}
-
 export interface OpenedCluster {
   readonly cluster: Cluster
-  readonly quirks?: Quirks
   close(): Promise<void>
 }
 
@@ -31,7 +24,7 @@ export function clusterContract(name: string, open: () => Promise<OpenedCluster>
     describe('search', () => searchContract(cluster))
     describe('retrieve', () => retrieveContract(cluster))
     describe('metadata and bulk data', () => metadataContract(cluster))
-    describe('store', () => storeContract(cluster, () => opened.quirks ?? {}))
+    describe('store', () => storeContract(cluster))
     describe('cancel', () => cancelContract(cluster))
   })
 }
@@ -234,7 +227,7 @@ function metadataContract(cluster: () => Cluster): void {
   })
 }
 
-function storeContract(cluster: () => Cluster, quirks: () => Quirks): void {
+function storeContract(cluster: () => Cluster): void {
   const bytesAt = async (made: MadeInstance) => {
     const parts = await readParts(await cluster().retrieve(asStored(targetOf(made)), never))
     return parts.map(({ bytes }) => bytes)
@@ -264,7 +257,7 @@ function storeContract(cluster: () => Cluster, quirks: () => Quirks): void {
     const other = madeInstance({ ...made, grey: 2 })
     const [result] = await cluster().store(uploadsOf(other.bytes), never)
     const refused = { status: 'failed', failureReason: 0x0111 }
-    if (!quirks().silentAboutConflicts) expect(result?.outcome).toEqual(refused)
+    expect(result?.outcome).toEqual(refused)
     const [bytes = Buffer.alloc(0)] = await bytesAt(made)
     expect(await digestOf(bytes)).toBe(await digestOf(made.bytes))
   })

@@ -24,8 +24,6 @@ export const pathFor = (header: InstanceHeader): string =>
 /** The SOP Instance UID in the name of a file that {@link pathFor} named. */
 export const uidInName = (name: string): string | undefined => /^([\d.]+)\.[\da-f]{8}\.dcm$/.exec(name)?.[1]
 
-export const isIncoming = (name: string): boolean => name === incoming
-
 export async function prepareFolder(folder: string): Promise<void> {
   // What a crash left half written was never acknowledged.
   await rm(join(folder, incoming), { recursive: true, force: true })
