@@ -1,6 +1,7 @@
 import type { Dataset, Tag } from '../dicom/dataset.ts'
 import type { Parts } from '../dicom/multipart.ts'
 import type { InstanceHeader } from '../dicom/part10.ts'
+import type { Constraint } from '../dicom/query.ts'
 import type { Uid } from '../dicom/uid.ts'
 
 export type ClusterRole = 'home' | 'linked' | 'thirdParty'
@@ -25,12 +26,11 @@ export interface SearchRequest {
   readonly includeFields: readonly Tag[]
   /** At most this many rows, counted before nothing else: clusters do not sort and are not asked to page. */
   readonly limit: number
+  /** Only rows without a Study Date: there is no key for it that archives know. Counted by `limit` are those only. */
+  readonly undated?: boolean
 }
 
-export interface SearchConstraint {
-  readonly path: readonly Tag[]
-  readonly value: string
-}
+export type SearchConstraint = Constraint
 
 export interface SearchAnswer {
   readonly rows: readonly Dataset[]

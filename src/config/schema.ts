@@ -71,6 +71,11 @@ const cluster = z
     updates: z.enum(['all', 'holders', 'none']).default('all'),
     prefetch: z.boolean().default(true),
     constrained: z.boolean().default(false),
+    /**
+     * Keywords of the matching keys it honours; others are matched here on what it returns. Default: any, of a third
+     * party those that PS3.18 10.6.1.2.3 requires.
+     */
+    keys: z.array(z.string().regex(/^[A-Za-z][A-Za-z0-9]{1,63}$/, 'a DICOM keyword such as StudyDescription')).optional(),
   })
   .refine((it) => (it.dicomweb === undefined) !== (it.embedded === undefined), 'exactly one of dicomweb and embedded')
 
@@ -83,6 +88,8 @@ const apiKey = z.strictObject({
   /** `sha256:<hex>` as printed by `dicomweb-link hash-key`; the key itself is never stored. */
   hash: z.string().regex(/^sha256:[0-9a-f]{64}$/, 'sha256:<64 hex digits>, as printed by "dicomweb-link hash-key"'),
   scopes: z.array(z.enum(scopes)).min(1),
+  /** `external`: another system, that sees only the clusters whose `queries.external` is on. */
+  role: z.enum(['internal', 'external']).default('internal'),
 })
 
 const oidc = z.strictObject({
@@ -120,6 +127,8 @@ const limits = z.strictObject({
   maxRowsPerCluster: count.default(10_000),
   /** Rows in one answer; a larger `limit` is cut to it. */
   maxResults: count.default(5000),
+  /** Rows of searches kept in memory so that a client can page through them; the least used are dropped. */
+  maxSnapshotRows: count.default(50_000),
   /** Of one JSON answer of a cluster. */
   maxJsonBytes: bytes.default(256 * 1024 ** 2),
   /** Of one part kept in memory so that it can be replaced from another cluster when its holder dies. */
@@ -131,6 +140,8 @@ const limits = z.strictObject({
   /** From the first byte of a request to the last of its answer. */
   requestTimeoutMs: milliseconds.default(3_600_000),
 })
+
+const partial = z.enum(['warn', 'abort'])
 
 const file = z.strictObject({
   site: id,
@@ -158,6 +169,10 @@ const file = z.strictObject({
     })
     .prefault({}),
   limits: limits.prefault({}),
+  /** What becomes of an answer that lacks a cluster, by who asks: a warning in it, or an error instead of it. */
+  partial: z.strictObject({ internal: partial.default('warn'), external: partial.default('warn') }).prefault({}),
+  /** Tables for specialty and body part; absent: the ones shipped in examples/mappings.yaml. */
+  mappings: filePath.optional(),
   /** Serve the OHIF viewer at `/`. */
   viewer: z.boolean().default(true),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info') }).prefault({}),

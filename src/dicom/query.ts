@@ -8,16 +8,30 @@ import { compileValue, invalidValue } from './values.ts'
 export interface Constraint {
   readonly path: readonly Tag[]
   readonly value: string
+  /** Of a person name: words are beginnings of its components, see `values.ts`. */
+  readonly fuzzy?: boolean
+  /** Matches what has no value, PS3.4 C.2.2.2.7; `value` is then two quotation marks. */
+  readonly empty?: boolean
+  /** `±HHMM`: the zone in which the key's dates and times are, when the query names one. */
+  readonly timezone?: string
 }
 
 /** The parsed query part of a QIDO-RS URL, PS3.18 8.3.4. */
 export interface Query {
   readonly constraints: readonly Constraint[]
-  /** Tags asked for with `includefield`, or `all`. */
+  /**
+   * Keys about link attributes, private ones as tags of block 10, and the standard attributes that are filled from
+   * them (Interpretation Status ID, Study Verified Date and Time, Study Comments): they are matched on the merged row.
+   */
+  readonly linkConstraints: readonly Constraint[]
+  /** Tags asked for with `includefield`, link attributes as tags of block 10, or `all`, which includes those. */
   readonly includeFields: readonly Tag[] | 'all'
   readonly limit: number | undefined
   readonly offset: number
+  /** Asked for; the keys it can be done for say so by `fuzzy`. */
   readonly fuzzyMatching: boolean
+  /** `partial=abort` or `partial=warn`; absent when the client does not say. */
+  readonly partial?: 'abort' | 'warn'
   /** Keywords of keys that rows of this level cannot be matched by and that were left out; absent when none were. */
   readonly ignored?: readonly string[]
 }
@@ -68,6 +82,7 @@ export function parseQuery(level: QueryLevel, search: string): Query {
   const constraints = attributes.filter((attribute) => !ignored.includes(attribute))
   return {
     constraints: constraints.map(checked),
+    linkConstraints: [],
     includeFields: includeFieldsOf(parameters),
     limit: countOf(parameters, 'limit'),
     offset: countOf(parameters, 'offset') ?? 0,
