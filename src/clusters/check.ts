@@ -15,6 +15,7 @@ import { createDicomwebCluster } from './dicomweb.ts'
 import { DicomwebClient } from './dicomweb-client.ts'
 
 export interface CheckOptions {
+  readonly site: string
   readonly limits: Limits
   readonly clock: Clock
   /** Its place in the configuration, to name keys by: `clusters[1]`. */
@@ -65,12 +66,12 @@ class Check {
   readonly #problems: string[] = []
 
   constructor(config: ClusterConfig & { readonly dicomweb: string }, options: CheckOptions) {
-    const { limits, clock } = options
+    const { limits, clock, site } = options
     this.#config = config
     this.#options = options
     this.#at = `clusters[${options.index}]`
-    this.#cluster = createDicomwebCluster(config, { limits, clock, telemetry: noTelemetry })
-    this.#client = new DicomwebClient(config, { clock, telemetry: noTelemetry })
+    this.#cluster = createDicomwebCluster(config, { limits, clock, site, telemetry: noTelemetry })
+    this.#client = new DicomwebClient(config, { clock, site, telemetry: noTelemetry })
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@ import type { ClusterConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
-import { currentRequestId } from '../core/request-context.ts'
+import { currentRequest } from '../core/request-context.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { productVersion } from '../core/version.ts'
 import { type Patience, patienceFactor } from './cluster.ts'
@@ -51,6 +51,8 @@ export interface Exchange {
 }
 
 export interface ClientDeps {
+  /** Our own id, for peers: clusters that have a `link` and so are proxies like this one. */
+  readonly site: string
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
@@ -137,6 +139,16 @@ export class DicomwebClient {
     return new ClusterError(this.cluster, reason, message, options)
   }
 
+  /**
+   * A peer is asked for its own content only, and told which sites the request came through, so that rings of sites
+   * end. Other archives are not told who is linked with whom.
+   */
+  #headersForPeers(): Record<string, string> {
+    if (this.#config.link === undefined) return {}
+    const hops = [...(currentRequest()?.hops ?? []), this.#deps.site]
+    return { 'dicomweb-link-scope': 'home', 'dicomweb-link-hops': hops.join(', ') }
+  }
+
   async #authorization(signal: AbortSignal): Promise<string | undefined> {
     using wait = deadline(this.#deps.clock, this.#config.timeoutMs, signal)
     try {
@@ -184,7 +196,7 @@ export class DicomwebClient {
       this.#pool.request({
         method: call.method,
         path: requestPath,
-        headers: headersOf(call, authorization),
+        headers: { ...headersOf(call, authorization), ...this.#headersForPeers() },
         signal,
         highWaterMark: readAheadBytes,
         headersTimeout: call.content ? Math.max(this.#config.idleTimeoutMs, storeAnswerTimeoutMs) : 0,
@@ -214,7 +226,7 @@ export class DicomwebClient {
 }
 
 function headersOf(call: Call, authorization: string | undefined): Record<string, string> {
-  const requestId = currentRequestId()
+  const requestId = currentRequest()?.id
   return {
     accept: call.accept,
     // Pixel data does not get smaller by it, JSON does, by a factor of ten.

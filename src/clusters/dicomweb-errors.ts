@@ -23,6 +23,8 @@ const exactReasons: ReadonlyMap<number, FailureReason> = new Map([
   [415, 'unsupported'],
   [429, 'failed'],
   [501, 'unsupported'],
+  // Made by whoever sent the hops; it says nothing of the peer.
+  [508, 'rejected'],
 ])
 
 /** A sentence for a status that was no success; for clients and administrators alike. */
@@ -45,6 +47,7 @@ const statusTexts: ReadonlyMap<number, string> = new Map([
   [429, 'it is asked too often'],
   [501, 'it does not offer this'],
   [503, 'it is not available at the moment'],
+  [508, 'the request has come through it before'],
 ])
 
 /**

@@ -1,20 +1,17 @@
 import type { ClusterConfig, Limits } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
-import type { Telemetry } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { Cluster, ProbeReport } from './cluster.ts'
-import { DicomwebClient } from './dicomweb-client.ts'
+import { type ClientDeps, DicomwebClient } from './dicomweb-client.ts'
 import { metadata } from './dicomweb-metadata.ts'
 import { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { search } from './dicomweb-search.ts'
 import { DicomwebStorer } from './dicomweb-store.ts'
 import { takeInventory } from './inventory.ts'
 
-export interface DicomwebClusterDeps {
+export interface DicomwebClusterDeps extends ClientDeps {
   readonly limits: Limits
-  readonly clock: Clock
-  readonly telemetry: Telemetry
 }
 
 /** A cluster that can say how busy its connections are. */
@@ -32,7 +29,7 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
   const { id, role, priority, timeoutMs, dicomweb } = config
   const { limits, clock, telemetry } = deps
   if (dicomweb === undefined) throw new LinkError('config', `clusters.${id}.dicomweb: the address is missing`)
-  const client = new DicomwebClient({ ...config, dicomweb }, { clock, telemetry })
+  const client = new DicomwebClient({ ...config, dicomweb }, deps)
   const retriever = new DicomwebRetriever(client, limits)
   const storer = new DicomwebStorer({
     client,

@@ -3,9 +3,10 @@ import { z } from 'zod'
 
 /** Identifiers of sites and clusters: they go into answers, metrics and paths, so they stay plain. */
 const idRule = 'lower-case letters, digits and dashes, at most 32 characters, e.g. "north"'
+export const idPattern = /^[a-z0-9][a-z0-9-]{0,31}$/
 const id = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9-]{0,31}$/, idRule)
+  .regex(idPattern, idRule)
   .describe(idRule)
 
 const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)

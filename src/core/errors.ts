@@ -26,6 +26,7 @@ export type ErrorCode =
   | 'conflict'
   | 'gone'
   | 'too-large'
+  | 'loop'
   | 'unsupported-media-type'
   | 'bad-gateway'
   | 'unavailable'

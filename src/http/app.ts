@@ -3,7 +3,8 @@ import type { Config } from '../config/schema.ts'
 import { LinkError } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Authenticate } from './auth.ts'
-import type { Env, Route } from './context.ts'
+import { readCaller } from './caller.ts'
+import type { Env, Exchange, Route } from './context.ts'
 import { docsRoutes } from './docs.ts'
 import { crossOrigin, guardHost, limitAddress, refuseExpectation, securityHeaders } from './headers.ts'
 import { type OperateRoutesDependencies, operateRoutes } from './operate.ts'
@@ -62,16 +63,21 @@ export function createApp(deps: AppDependencies): Hono<Env> {
   return app
 }
 
-async function serve(c: Context<Env>, route: Route, { authenticate }: AppDependencies): Promise<Response> {
+async function serve(c: Context<Env>, route: Route, { authenticate, config }: AppDependencies): Promise<Response> {
   const { exchange } = c.env
   exchange.route = route.path
   if (route.scope !== 'public') {
-    const principal = await authenticate(c.req.raw.headers)
+    const { headers } = c.req.raw
+    const principal = await authenticate(headers)
     if (principal) exchange.principal = principal
     requireScope(principal, route.scope)
+    if (readsStudies(route)) Object.assign(exchange, readCaller(headers, principal, config) satisfies Partial<Exchange>)
   }
   return route.handle(c)
 }
+
+/** What depends on for whom it is asked, whatever it is asked by. */
+const readsStudies = ({ scope }: Route) => scope === 'query' || scope === 'retrieve'
 
 function refuseMethod(c: Context<Env>, path: string, methods: readonly Route['method'][]): never {
   c.env.exchange.route = path

@@ -9,9 +9,9 @@ const sha256 = (text: string): Buffer => createHash('sha256').update(text).diges
  * in constant time, so that the time tells nothing.
  */
 export function createKeyRing(keys: NonNullable<AuthConfig['apiKeys']>): (given: string) => Principal | undefined {
-  const ring = keys.map(({ name, hash, scopes }) => ({
+  const ring = keys.map(({ name, hash, scopes, role }) => ({
     hash: Buffer.from(hash.slice('sha256:'.length), 'hex'),
-    principal: { name: `key:${name}`, scopes: new Set(scopes) },
+    principal: { name: `key:${name}`, scopes: new Set(scopes), role },
   }))
   return (given) => {
     const hash = sha256(given)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
-import { type OidcConfig, type Scope, scopes } from '../config/schema.ts'
+import { type OidcConfig, scopes } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError, toError } from '../core/errors.ts'
 import { type Principal, unauthenticated } from './principal.ts'
@@ -16,8 +16,9 @@ const coolDownMs = 30_000
 /**
  * Verifies a bearer token: signature by the issuer's keys (cached), issuer, audience, times. Scopes are read from
  * `scope` and `scp`, as `query` or `dicomweb-link:query`, and from `roles` and `realm_access.roles`, there as
- * `dicomweb-link:query` only: roles are shared with other systems, whose `admin` is none of ours. Throws
- * `unauthenticated` for a bad token and `unavailable` when the issuer's keys cannot be had.
+ * `dicomweb-link:query` only: roles are shared with other systems, whose `admin` is none of ours. The word
+ * `dicomweb-link:external` in any of them makes the caller an external one. Throws `unauthenticated` for a bad token and
+ * `unavailable` when the issuer's keys cannot be had.
  */
 export function createTokenVerifier(config: OidcConfig, clock: Clock): (token: string) => Promise<Principal> {
   const keys = createKeySource(config, clock)
@@ -32,7 +33,7 @@ export function createTokenVerifier(config: OidcConfig, clock: Clock): (token: s
         currentDate: new Date(clock.now()),
         requiredClaims: ['exp'],
       })
-      return { name: nameOf(payload), scopes: scopesIn(payload) }
+      return { name: nameOf(payload), ...rightsIn(payload) }
     } catch (error) {
       throw explain(error)
     }
@@ -47,13 +48,16 @@ function nameOf({ iss, sub, client_id: client, azp }: JWTPayload): string {
 
 const prefix = 'dicomweb-link:'
 
-function scopesIn(payload: JWTPayload): Set<Scope> {
+function rightsIn(payload: JWTPayload): Pick<Principal, 'scopes' | 'role'> {
   const realm = payload.realm_access as { roles?: unknown } | undefined
   const inScopes = [payload.scope, payload.scp].flatMap(wordsIn)
   const inRoles = [payload.roles, realm?.roles].flatMap(wordsIn)
   const granted = new Set([...inScopes, ...inRoles])
   const plain = new Set(inScopes)
-  return new Set(scopes.filter((scope) => granted.has(prefix + scope) || plain.has(scope)))
+  return {
+    scopes: new Set(scopes.filter((scope) => granted.has(prefix + scope) || plain.has(scope))),
+    role: granted.has(`${prefix}external`) ? 'external' : 'internal',
+  }
 }
 
 const wordsIn = (claim: unknown): string[] =>

@@ -10,7 +10,7 @@ export type Authenticate = (headers: Pick<Headers, 'get'>) => Promise<Principal 
 /** Bounds what one guess costs: a hash of at most this much. */
 const maxCredentialLength = 16 * 1024
 
-const everything: Principal = { name: 'anonymous', scopes: new Set(scopes) }
+const everything: Principal = { name: 'anonymous', scopes: new Set(scopes), role: 'internal' }
 
 /**
  * Without configuration everybody may do everything (the configuration then allows loopback only). Else credentials

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
+import type { Caller } from '../core/audience.ts'
+import type { RequestContext } from '../core/request-context.ts'
 import type { Principal } from './principal.ts'
 
 /** A body on its way: its first chunk is there, so that what fails before it still gets a proper error answer. */
@@ -11,7 +13,7 @@ export interface Stream {
 }
 
 /** One request and its answer, from the first byte to the last. */
-export interface Exchange {
+export interface Exchange extends RequestContext {
   /** Goes to the client, into the log and to the clusters as `X-Request-Id`. */
   readonly id: string
   /**
@@ -24,6 +26,9 @@ export interface Exchange {
   route: string
   /** Who asks; set by the authentication. */
   principal?: Principal
+  /** For whom a query or retrieval asks, and the sites it came through; set when both are known to be in order. */
+  caller?: Caller
+  hops: readonly string[]
   /** Set by a handler that leaves the body to the server, which writes it with backpressure. */
   stream?: Stream
 }

@@ -39,6 +39,7 @@ export function openExchange(
     signal: controller.signal,
     abort,
     route: 'unmatched',
+    hops: [],
     socket: incoming.socket,
     get midAnswer() {
       return outgoing.headersSent && !outgoing.writableFinished

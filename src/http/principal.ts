@@ -1,4 +1,5 @@
 import type { Scope } from '../config/schema.ts'
+import type { CallerRole } from '../core/audience.ts'
 import { ProblemError } from './problem.ts'
 
 /** Who asks, as far as the log may know. */
@@ -6,6 +7,8 @@ export interface Principal {
   /** `anonymous`, `key:<name of the key>` or `oidc:<hash of issuer and subject>`. */
   readonly name: string
   readonly scopes: ReadonlySet<Scope>
+  /** `external`: another system, that sees only the clusters whose `queries.external` is on. */
+  readonly role: CallerRole
 }
 
 /** RFC 6750 section 3. Basic is not offered: browsers would ask their users for a password. */
@@ -15,7 +18,7 @@ export function unauthenticated(message: string, error?: 'invalid_token' | 'inva
 }
 
 /** Throws unless `principal` may do what needs `scope`. */
-export function requireScope(principal: Principal | undefined, scope: Scope): void {
+export function requireScope(principal: Principal | undefined, scope: Scope): asserts principal is Principal {
   if (!principal) {
     throw unauthenticated('credentials are needed: an API key or a token as "Authorization: Bearer …"')
   }

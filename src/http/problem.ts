@@ -19,6 +19,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   'bad-gateway': 502,
   unavailable: 503,
   'timed-out': 504,
+  loop: 508,
 }
 
 /** Seconds after which asking again makes sense: about what a breaker needs to try a cluster again. */

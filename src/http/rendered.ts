@@ -3,6 +3,7 @@ import type { RenderedRequest } from '../clusters/cluster.ts'
 import type { Config } from '../config/schema.ts'
 import type { RetrieveService } from '../retrieve/service.ts'
 import { sendParts } from './answer.ts'
+import { requesterOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
 import { acceptedTypes, negotiateRendered } from './negotiate.ts'
 import { parseFrames, queryOf, renderingNames, renderingParameters, targetIn } from './parameters.ts'
@@ -44,7 +45,7 @@ export async function sendRendered(
   request: RenderedRequest,
   { config, retrieve }: RenderedRoutesDependencies,
 ): Promise<Response> {
-  const answer = await retrieve.rendered(request, c.env.exchange.signal)
+  const answer = await retrieve.rendered(request, requesterOf(c))
   const several = request.target.instance === undefined || (request.frames?.length ?? 1) > 1
   const single = request.kind === 'thumbnail' || !several
   return sendParts(c, { site: config.site, answer, single, defaultType: 'image/jpeg' })

@@ -4,6 +4,7 @@ import { badRequest } from '../core/errors.ts'
 import type { RetrieveService } from '../retrieve/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
 import { jsonArray, sendParts, stream, warn } from './answer.ts'
+import { requesterOf } from './caller.ts'
 import type { Env, Handler, Route } from './context.ts'
 import {
   acceptedTypes,
@@ -41,7 +42,7 @@ async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDe
   const target = targetIn(c)
   const choices = negotiateInstances(acceptedTypes(c), target.instance !== undefined)
   const { choice, answer } = await firstAcceptable(choices, ({ single: _, ...wanted }) =>
-    retrieve.instances({ target, ...wanted }, c.env.exchange.signal),
+    retrieve.instances({ target, ...wanted }, requesterOf(c)),
   )
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/dicom' })
 }
@@ -53,7 +54,7 @@ async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDe
 async function metadata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = targetIn(c)
   const contentType = negotiateJson(acceptedTypes(c))
-  const answer = await retrieve.metadata(target, dicomwebRoot(c, config), c.env.exchange.signal)
+  const answer = await retrieve.metadata(target, dicomwebRoot(c, config), requesterOf(c))
   warn(c, config.site, answer.warnings)
   return stream(c, { status: 200, contentType, body: jsonArray(answer.body) })
 }
@@ -63,7 +64,7 @@ async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDepen
   const list = parseFrames(c.req.param('frames') ?? '')
   const choices = negotiateFrames(acceptedTypes(c), list.length === 1)
   const { choice, answer } = await firstAcceptable(choices, ({ mediaType, transferSyntax }) =>
-    retrieve.frames({ target, frames: list, mediaType, transferSyntax }, c.env.exchange.signal),
+    retrieve.frames({ target, frames: list, mediaType, transferSyntax }, requesterOf(c)),
   )
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/octet-stream' })
 }
@@ -75,7 +76,7 @@ async function bulkdata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDep
     throw badRequest('bulkdata: the address is none that metadata of this service contains')
   }
   const accepted = acceptedTypes(c)
-  const answer = await retrieve.bulkdata(target, token, c.env.exchange.signal)
+  const answer = await retrieve.bulkdata(target, token, requesterOf(c))
   const single = (contentType: string, total: number) => negotiateBulkdata(accepted, contentType, total).single
   return sendParts(c, { site: config.site, answer, single, defaultType: 'application/octet-stream' })
 }

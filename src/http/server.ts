@@ -5,7 +5,7 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import type { Hono } from 'hono'
 import type { Config } from '../config/schema.ts'
 import { LinkError, toError } from '../core/errors.ts'
-import { withRequestId } from '../core/request-context.ts'
+import { withRequest } from '../core/request-context.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Bindings, Env } from './context.ts'
 import { type OpenExchange, openExchange } from './exchange.ts'
@@ -98,7 +98,7 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
       return RESPONSE_ALREADY_SENT
     }
     const respond = getRequestListener(
-      (request) => withRequestId(exchange.id, async () => answer(await app.fetch(request, bindings))),
+      (request) => withRequest(exchange, async () => answer(await app.fetch(request, bindings))),
       { errorHandler: (error) => answer(refuse(error, exchange, log)) },
     )
     void respond(incoming, outgoing)

@@ -4,6 +4,7 @@ import { parseAccept } from '../dicom/media-type.ts'
 import { parseUid } from '../dicom/uid.ts'
 import { wadoUriPath } from './addresses.ts'
 import { sendParts } from './answer.ts'
+import { requesterOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
 import { defaultTransferSyntax, negotiateRendered } from './negotiate.ts'
 import { parseFrames, queryOf, renderingParameters } from './parameters.ts'
@@ -70,7 +71,7 @@ async function sendInstance(
     given === undefined
       ? { transferSyntax: defaultTransferSyntax, orAsStored: true }
       : { transferSyntax: given === '*' ? given : parseUid(given, 'transferSyntax') }
-  const answer = await retrieve.instances({ target, ...wanted }, c.env.exchange.signal)
+  const answer = await retrieve.instances({ target, ...wanted }, requesterOf(c))
   return sendParts(c, { site: config.site, answer, single: true, defaultType: 'application/dicom' })
 }
 

@@ -1,6 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster, Target } from '../clusters/cluster.ts'
 import { Budget, fanOut, untilAborted } from '../clusters/fan-out.ts'
+import { type QuerySwitches, visibleClusters } from '../clusters/visible.ts'
+import type { Audience } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import type { ClusterError } from '../core/outcome.ts'
@@ -37,6 +39,40 @@ export interface LocationIndex {
   forget(study: Uid, cluster: string): void
 }
 
+export interface LocatorDependencies {
+  readonly clusters: readonly Cluster[]
+  readonly index: LocationIndex
+  readonly clock: Clock
+}
+
+/**
+ * A locator for each audience, over the clusters it may reach: it asks no others and knows of no others. Audiences that
+ * may reach the same ones share what was found.
+ */
+export class Locators {
+  readonly #bySet = new Map<string, Locator>()
+  readonly #deps: LocatorDependencies & { readonly queries: QuerySwitches }
+
+  constructor(deps: LocatorDependencies & { readonly queries: QuerySwitches }) {
+    this.#deps = deps
+  }
+
+  for(audience: Audience): Locator {
+    const clusters = visibleClusters(audience, this.#deps.clusters, this.#deps.queries)
+    const set = clusters.map(({ id }) => id).join(' ')
+    const known = this.#bySet.get(set)
+    if (known) return known
+    const made = new Locator({ ...this.#deps, clusters })
+    this.#bySet.set(set, made)
+    return made
+  }
+
+  /** To be called when something of the study was stored. */
+  forget(study: Uid): void {
+    for (const locator of this.#bySet.values()) locator.forget(study)
+  }
+}
+
 /** Finds the holders of studies; remembers what it found for a moment in memory and for long in the index. */
 export class Locator {
   readonly #clusters: readonly Cluster[]
@@ -45,7 +81,7 @@ export class Locator {
   readonly #recent = new LRUCache<Uid, { location: StudyLocation; at: number }>({ max: 5000 })
   readonly #asking = new Map<Uid, Promise<StudyLocation>>()
 
-  constructor(deps: { clusters: readonly Cluster[]; index: LocationIndex; clock: Clock }) {
+  constructor(deps: LocatorDependencies) {
     this.#clusters = deps.clusters
     this.#index = deps.index
     this.#clock = deps.clock
@@ -99,7 +135,6 @@ export class Locator {
     return location
   }
 
-  /** To be called when something of the study was stored. */
   forget(study: Uid): void {
     this.#recent.delete(study)
   }

@@ -9,6 +9,8 @@ import type {
 } from '../clusters/cluster.ts'
 import { Budget } from '../clusters/fan-out.ts'
 import type { ClusterStatus } from '../clusters/registry.ts'
+import { type QuerySwitches, visibleTo } from '../clusters/visible.ts'
+import type { Audience } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
 import { ClusterError } from '../core/outcome.ts'
@@ -19,7 +21,7 @@ import { isUid } from '../dicom/uid.ts'
 import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
 import { rankHolders } from './choose.ts'
 import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
-import { type Holder, type LocationIndex, Locator } from './locate.ts'
+import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
 import { firstToDeliver, identified, prime } from './relay.ts'
 import { type Fetch, type Item, planUnion, relayUnion } from './union.ts'
 
@@ -40,15 +42,21 @@ export interface InstancesRequest extends Omit<ObjectRequest, 'kind'> {
   readonly orAsStored?: boolean
 }
 
+/** On whose behalf something is retrieved: what they may not query is not there for them. */
+export interface Requester {
+  readonly audience: Audience
+  readonly signal: AbortSignal
+}
+
 export interface RetrieveService {
   /** Study, series or instance as `application/dicom`, each SOP Instance UID of the union once. */
-  instances(request: InstancesRequest, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
-  frames(request: Omit<FramesRequest, 'kind'>, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
+  instances(request: InstancesRequest, requester: Requester): Promise<RetrieveAnswer<Parts>>
+  frames(request: Omit<FramesRequest, 'kind'>, requester: Requester): Promise<RetrieveAnswer<Parts>>
   /** `base`: absolute address of the DICOMweb root as the client sees it, without a trailing slash. */
-  metadata(target: Target, base: string, signal: AbortSignal): Promise<RetrieveAnswer<AsyncIterable<Dataset>>>
+  metadata(target: Target, base: string, requester: Requester): Promise<RetrieveAnswer<AsyncIterable<Dataset>>>
   /** `token`: the last path segment of a BulkDataURI this service wrote. */
-  bulkdata(target: Required<Target>, token: string, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
-  rendered(request: RenderedRequest, signal: AbortSignal): Promise<RetrieveAnswer<Parts>>
+  bulkdata(target: Required<Target>, token: string, requester: Requester): Promise<RetrieveAnswer<Parts>>
+  rendered(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>>
   /** To be called when something of the study was stored. */
   forget(study: Target['study']): void
 }
@@ -56,6 +64,8 @@ export interface RetrieveService {
 export interface RetrieveDependencies {
   /** In the order of configuration. */
   readonly clusters: readonly Cluster[]
+  /** Retrievals obey them as queries do. */
+  readonly queries: QuerySwitches
   readonly status: () => readonly ClusterStatus[]
   readonly index: LocationIndex
   /** Seals the addresses of bulk data; the same for all proxies that answer at one address. */
@@ -67,7 +77,7 @@ export interface RetrieveDependencies {
 
 /** Locate → choose → relay: from the best location, from the next one when it fails, joined when copies are partial. */
 export function createRetrieveService(deps: RetrieveDependencies): RetrieveService {
-  const locator = new Locator(deps)
+  const locators = new Locators(deps)
   const maxBytes = deps.maxBufferedPartBytes
 
   const ranked = (holders: readonly Holder[], series: Target['series']) => {
@@ -77,8 +87,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   }
 
   /** The union of all copies below a target, in one representation. */
-  async function wholeUnion<T>(target: Target, fetch: Fetch<T>, signal: AbortSignal) {
-    const { holders, silent } = await locator.locate(target.study, signal)
+  async function wholeUnion<T>(target: Target, fetch: Fetch<T>, { audience, signal }: Requester) {
+    const { holders, silent } = await locators.for(audience).locate(target.study, signal)
     const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
     if (holding.length === 0) throw noHolderLeft(describe(target), silent)
     using budget = new Budget(deps.clock, signal)
@@ -90,29 +100,28 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   }
 
   /** One object from one cluster: from where it is likely to be, else from wherever it is. */
-  async function oneObject(target: Target, request: RetrieveRequest, signal: AbortSignal) {
+  async function oneObject(target: Target, request: RetrieveRequest, { audience, signal }: Requester) {
     const errors: ClusterError[] = []
+    const locator = locators.for(audience)
     const likely = ranked(await locator.likely(target), target.series)
     const body =
       (await firstToDeliver(likely, request, { maxBytes, signal, errors })) ??
-      (await fromTheRest(likely, target, request, errors, signal))
+      (await fromTheRest(locator, { asked: likely, target, request, errors }, signal))
     return { status: 200, warnings: [], body } as const
   }
 
-  async function oneInstance({ target, transferSyntax, orAsStored }: InstancesRequest, signal: AbortSignal) {
+  async function oneInstance({ target, transferSyntax, orAsStored }: InstancesRequest, requester: Requester) {
     try {
-      return await oneObject(target, { kind: 'instances', target, transferSyntax }, signal)
+      return await oneObject(target, { kind: 'instances', target, transferSyntax }, requester)
     } catch (thrown) {
       if (!orAsStored || !(thrown instanceof LinkError) || thrown.code !== 'not-acceptable') throw thrown
-      return oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, signal)
+      return oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, requester)
     }
   }
 
   async function fromTheRest(
-    asked: readonly Cluster[],
-    target: Target,
-    request: RetrieveRequest,
-    errors: ClusterError[],
+    locator: Locator,
+    { asked, target, request, errors }: Unserved,
     signal: AbortSignal,
   ): Promise<Parts> {
     const moved = asked.length === 0 || errors.some(({ reason }) => reason === 'not-found')
@@ -126,9 +135,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   }
 
   /** The instance that stands for a study or series in a picture: the middle one. */
-  async function representative(target: Target, signal: AbortSignal): Promise<Target> {
+  async function representative(target: Target, { audience, signal }: Requester): Promise<Target> {
     if (target.instance) return target
-    const { holders, silent } = await locator.locate(target.study, signal)
+    const { holders, silent } = await locators.for(audience).locate(target.study, signal)
     using budget = new Budget(deps.clock, signal)
     const { sources } = await planUnion(target, ranked(holders, target.series).slice(0, 1), budget)
     const instances = sources.flatMap(({ inventory }) => [...(inventory ?? [])])
@@ -138,44 +147,57 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   }
 
   return {
-    instances(request, signal) {
+    instances(request, requester) {
       const { target } = request
-      if (target.instance) return oneInstance(request, signal)
+      if (target.instance) return oneInstance(request, requester)
       const fetch: Fetch<Part> = (cluster, part, patience) =>
-        fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, signal)
-      return wholeUnion(target, fetch, signal)
+        fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, requester.signal)
+      return wholeUnion(target, fetch, requester)
     },
 
-    frames: (request, signal) => oneObject(request.target, { kind: 'frames', ...request }, signal),
+    frames: (request, requester) => oneObject(request.target, { kind: 'frames', ...request }, requester),
 
-    metadata: (target, base, signal) =>
+    metadata: (target, base, requester) =>
       wholeUnion(
         target,
         (cluster, part, patience) =>
-          fetchMetadata(cluster.metadata(part, signal, patience), cluster, part, { base, key: deps.bulkdataKey }),
-        signal,
+          fetchMetadata(cluster.metadata(part, requester.signal, patience), cluster, part, {
+            base,
+            key: deps.bulkdataKey,
+          }),
+        requester,
       ),
 
-    async bulkdata(target, token, signal) {
+    async bulkdata(target, token, { audience, signal }) {
       const { cluster, path } = followToken(token, target, { clusters: deps.clusters, key: deps.bulkdataKey })
+      if (visibleTo(audience, cluster, deps.queries) !== true) throw noHolderLeft(describe(target), [])
       const errors: ClusterError[] = []
       const body = await firstToDeliver([cluster], { kind: 'bulkdata', path }, { maxBytes, signal, errors })
       if (!body) throw noHolderLeft(describe(target), errors)
       return { status: 200, warnings: [], body }
     },
 
-    async rendered(request, signal) {
+    async rendered(request, requester) {
       try {
-        return await oneObject(request.target, request, signal)
+        return await oneObject(request.target, request, requester)
       } catch (thrown) {
         if (request.kind !== 'thumbnail' || !(thrown instanceof LinkError) || !lacksThumbnails(thrown)) throw thrown
-        const target = await representative(request.target, signal)
-        return oneObject(target, smallRendering({ ...request, target }), signal)
+        const target = await representative(request.target, requester)
+        return oneObject(target, smallRendering({ ...request, target }), requester)
       }
     },
 
-    forget: (study) => locator.forget(study),
+    forget: (study) => locators.forget(study),
   }
+}
+
+/** An object that was asked for where it was likely to be, in vain. */
+interface Unserved {
+  readonly asked: readonly Cluster[]
+  readonly target: Target
+  readonly request: RetrieveRequest
+  /** Why those gave none; who fails later is added. */
+  readonly errors: ClusterError[]
 }
 
 async function* fetchInstances(

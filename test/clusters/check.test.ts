@@ -25,7 +25,7 @@ const dose = instanceRow('1.5', `${storage}.481.2`)
 
 async function check(dicomweb: string, overrides: object = {}, clock = systemClock): Promise<CheckReport> {
   const { cluster, limits } = clusterConfig(dicomweb, overrides)
-  return await checkCluster(cluster, { limits, clock, index: 2, signal: forever() })
+  return await checkCluster(cluster, { site: 'test', limits, clock, index: 2, signal: forever() })
 }
 
 describe('the check of a cluster', () => {
@@ -169,7 +169,7 @@ describe('the check of a cluster', () => {
 
   it('leaves embedded clusters alone', async () => {
     const { cluster, limits } = clusterConfig('', { dicomweb: undefined, embedded: {} })
-    const report = await checkCluster(cluster, { limits, clock: systemClock, index: 0, signal: forever() })
+    const report = await checkCluster(cluster, { site: 'test', limits, clock: systemClock, index: 0, signal: forever() })
     expect(report).toMatchObject({ reached: true, address: 'embedded', problems: [] })
   })
 })

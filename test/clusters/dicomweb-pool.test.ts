@@ -5,7 +5,7 @@ import type { SearchRequest } from '../../src/clusters/cluster.ts'
 import type { PooledCluster } from '../../src/clusters/dicomweb.ts'
 import { MonitoredCluster } from '../../src/clusters/health.ts'
 import { deadline } from '../../src/core/deadline.ts'
-import { withRequestId } from '../../src/core/request-context.ts'
+import { withRequest } from '../../src/core/request-context.ts'
 import { noLog, noTelemetry } from '../../src/core/telemetry.ts'
 import {
   beginning,
@@ -208,7 +208,7 @@ describe('the connections to an archive', () => {
 
   it('carry the id of the request they serve and the name of this product', async () => {
     archive.on('/studies', json([]))
-    await withRequestId('abc-123', () => cluster.search(anyStudy, forever()))
+    await withRequest({ id: 'abc-123', hops: [] }, () => cluster.search(anyStudy, forever()))
     const [request] = archive.seen
     expect(request?.headers['x-request-id']).toBe('abc-123')
     expect(request?.headers['user-agent']).toMatch(/^dicomweb-link\/\d/)

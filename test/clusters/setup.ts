@@ -30,6 +30,7 @@ export function clusterConfig(dicomweb: string, overrides: object = {}): { clust
 export function clusterAt(dicomweb: string, options: SetupOptions = {}): PooledCluster {
   const { cluster, limits } = clusterConfig(dicomweb, options.cluster)
   return createDicomwebCluster(cluster, {
+    site: 'test',
     limits: { ...limits, ...options.limits },
     clock: options.clock ?? systemClock,
     telemetry: noTelemetry,

@@ -9,7 +9,7 @@ import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
 
-const signal = new AbortController().signal
+const requester = { audience: 'internal', signal: new AbortController().signal } as const
 const study = madeUid() as Uid
 const series = madeUid() as Uid
 
@@ -25,6 +25,7 @@ function cluster(id: string, held: readonly MadeInstance[], options = {}): Memor
 function service(clusters: readonly MemoryCluster[], known: Record<string, string[]> = {}, clock = new FakeClock()) {
   return createRetrieveService({
     clusters,
+    queries: new Map(),
     status: () => [],
     index: {
       holdersOf: async (uid) => known[uid] ?? [],
@@ -47,7 +48,7 @@ describe('a study', () => {
     const [a, b, both] = [instances(3), instances(2, { series: madeUid() }), instances(1)]
     const answer = await service([cluster('north', [...a, ...both]), cluster('south', [...b, ...both])]).instances(
       whole,
-      signal,
+      requester,
     )
     const got = await collect(answer.body)
     expect(answer.status).toBe(200)
@@ -59,7 +60,7 @@ describe('a study', () => {
     const made = instances(10)
     const [dying, other] = [cluster('north', made, { priority: 9 }), cluster('south', made)]
     dying.faults.diesAfter = 4
-    const answer = await service([dying, other]).instances(whole, signal)
+    const answer = await service([dying, other]).instances(whole, requester)
     expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
   })
 
@@ -67,7 +68,7 @@ describe('a study', () => {
     const made = instances(5)
     const [spoilt, other] = [cluster('north', made), cluster('south', made.slice(2, 3))]
     spoilt.faults.poison = new Set([made[2]?.instance ?? ''])
-    const answer = await service([spoilt, other]).instances(whole, signal)
+    const answer = await service([spoilt, other]).instances(whole, requester)
     expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
   })
 
@@ -75,7 +76,7 @@ describe('a study', () => {
     const made = instances(4)
     const dying = cluster('north', made)
     dying.faults.diesAfter = 2
-    const answer = await service([dying]).instances(whole, signal)
+    const answer = await service([dying]).instances(whole, requester)
     dying.held.delete(made[3]?.instance ?? '')
     await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
   })
@@ -84,7 +85,7 @@ describe('a study', () => {
     const made = instances(4)
     const [uncounted, other] = [cluster('north', made), cluster('south', made.slice(1, 3))]
     uncounted.faults.uncounted = true
-    const answer = await service([uncounted, other]).instances(whole, signal)
+    const answer = await service([uncounted, other]).instances(whole, requester)
     expect(answer.status).toBe(206)
     expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
   })
@@ -92,30 +93,30 @@ describe('a study', () => {
   it('from a cluster that cannot list what it holds, and breaks off, ends as an error', async () => {
     const uncounted = cluster('north', instances(4))
     uncounted.faults = { uncounted: true, diesAfter: 2 }
-    const answer = await service([uncounted]).instances(whole, signal)
+    const answer = await service([uncounted]).instances(whole, requester)
     await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
   })
 
   it('is answered with 206 and the reason when a cluster that may hold more is silent', async () => {
     const silent = cluster('south', [])
     silent.faults.down = 'unreachable'
-    const answer = await service([cluster('north', instances(1)), silent]).instances(whole, signal)
+    const answer = await service([cluster('north', instances(1)), silent]).instances(whole, requester)
     expect(answer.status).toBe(206)
     expect(answer.warnings).toEqual(['Results are incomplete: cluster south unreachable'])
   })
 
   it('nobody holds is not found, but unavailable while a cluster is silent', async () => {
     const [empty, silent] = [cluster('north', []), cluster('south', [])]
-    await expect(service([empty, silent]).instances(whole, signal)).rejects.toMatchObject({ code: 'not-found' })
+    await expect(service([empty, silent]).instances(whole, requester)).rejects.toMatchObject({ code: 'not-found' })
     silent.faults.down = 'failed'
-    await expect(service([empty, silent]).instances(whole, signal)).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(service([empty, silent]).instances(whole, requester)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   it('is served without waiting for a cluster that hangs past its deadline', async () => {
     const clock = new FakeClock()
     const hung = cluster('south', [], { timeoutMs: 1000 })
     hung.faults.hung = true
-    const pending = service([cluster('north', instances(2)), hung], {}, clock).instances(whole, signal)
+    const pending = service([cluster('north', instances(2)), hung], {}, clock).instances(whole, requester)
     await clock.advance(1000)
     expect((await pending).warnings).toEqual(['Results are incomplete: cluster south timed-out'])
   })
@@ -128,7 +129,7 @@ describe('a study', () => {
       throw new ClusterError('north', 'unsupported', 'cannot transcode')
     }
     const request = { target: { study }, transferSyntax: '1.2.840.10008.1.2.4.70' }
-    await expect(service([north]).instances(request, signal)).rejects.toMatchObject({ code: 'not-acceptable' })
+    await expect(service([north]).instances(request, requester)).rejects.toMatchObject({ code: 'not-acceptable' })
     expect(asked).toBe(1)
   })
 })
@@ -139,14 +140,14 @@ describe('one instance', () => {
 
   it('is asked of the clusters the index knows, without asking the others', async () => {
     const [north, south] = [cluster('north', []), cluster('south', [made])]
-    await service([north, south], { [study]: ['south'] }).instances({ target, transferSyntax: '*' }, signal)
+    await service([north, south], { [study]: ['south'] }).instances({ target, transferSyntax: '*' }, requester)
     expect([north.searches, north.retrieves, south.searches]).toEqual([[], [], []])
   })
 
   it('is found elsewhere when the index is wrong, which is then corrected', async () => {
     const [north, south] = [cluster('north', []), cluster('south', [made])]
     const known = { [study]: ['north'] }
-    const answer = await service([north, south], known).instances({ target, transferSyntax: '*' }, signal)
+    const answer = await service([north, south], known).instances({ target, transferSyntax: '*' }, requester)
     expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
     expect(known[study]).toEqual([])
   })
@@ -157,7 +158,7 @@ describe('one instance', () => {
       north.faults = faults
       const answer = await service([north, south], { [study]: ['north', 'south'] }).instances(
         { target, transferSyntax: '*' },
-        signal,
+        requester,
       )
       expect((await collect(answer.body)).get(made.instance as Uid)).toEqual(Buffer.from(made.bytes))
     }
@@ -172,10 +173,10 @@ describe('one instance', () => {
     }
     const asked = { transferSyntax: '1.2.840.10008.1.2.1' }
     for (const wanted of [target, { study }]) {
-      const answer = await service([north]).instances({ ...asked, target: wanted, orAsStored: true }, signal)
+      const answer = await service([north]).instances({ ...asked, target: wanted, orAsStored: true }, requester)
       expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
     }
-    await expect(service([north]).instances({ ...asked, target }, signal)).rejects.toMatchObject({
+    await expect(service([north]).instances({ ...asked, target }, requester)).rejects.toMatchObject({
       code: 'not-acceptable',
     })
   })
@@ -186,7 +187,10 @@ describe('one instance', () => {
     north.faults.down = 'timed-out'
     for (const wanted of [target, { study }]) {
       const holders = { [study]: ['north', 'south'] }
-      const answer = await service([north, south], holders).instances({ target: wanted, transferSyntax: '*' }, signal)
+      const answer = await service([north, south], holders).instances(
+        { target: wanted, transferSyntax: '*' },
+        requester,
+      )
       expect([...(await collect(answer.body)).keys()]).toEqual([made.instance])
     }
     expect(patienceOf(north)).not.toContain(true)
@@ -199,7 +203,7 @@ describe('one instance', () => {
       throw new ClusterError('north', 'unsupported', 'cannot')
     }
     const frames = { target, frames: [1], mediaType: 'image/jp2', transferSyntax: '*' }
-    await expect(service([north]).frames(frames, signal)).rejects.toMatchObject({ code: 'not-acceptable' })
+    await expect(service([north]).frames(frames, requester)).rejects.toMatchObject({ code: 'not-acceptable' })
   })
 })
 
@@ -221,13 +225,13 @@ describe('frames', () => {
   }
 
   it('that are fewer than asked for are an answer cut short, not a short answer', async () => {
-    const { body } = await service([serving('north', 2)]).frames(request, signal)
+    const { body } = await service([serving('north', 2)]).frames(request, requester)
     await expect(Array.fromAsync(body)).rejects.toMatchObject({ reason: 'truncated' })
   })
 
   it('that none came of are asked of the next holder, and no more are given than were asked for', async () => {
     const known = { [study]: ['north', 'south'] }
-    const { body } = await service([serving('north', 0), serving('south', 5)], known).frames(request, signal)
+    const { body } = await service([serving('north', 0), serving('south', 5)], known).frames(request, requester)
     expect(await Array.fromAsync(body)).toHaveLength(3)
   })
 })
@@ -237,7 +241,7 @@ describe('locating', () => {
     const made = instances(3)
     const north = cluster('north', made)
     const retrieve = service([north])
-    const answers = await Promise.all(made.map(() => retrieve.metadata({ study }, 'http://proxy', signal)))
+    const answers = await Promise.all(made.map(() => retrieve.metadata({ study }, 'http://proxy', requester)))
     for (const { body } of answers) await Array.fromAsync(body)
     expect(north.searches.filter(({ level }) => level === 'series')).toHaveLength(1)
   })
@@ -246,7 +250,9 @@ describe('locating', () => {
     const north = cluster('north', instances(1))
     const retrieve = service([north])
     const leaving = new AbortController()
-    const [left, stays] = [leaving.signal, signal].map((it) => retrieve.metadata({ study }, 'http://proxy', it))
+    const [left, stays] = [leaving.signal, requester.signal].map((signal) =>
+      retrieve.metadata({ study }, 'http://proxy', { ...requester, signal }),
+    )
     const gone = expect(left).rejects.toThrow('left')
     leaving.abort(new Error('left'))
     await gone
@@ -257,13 +263,13 @@ describe('locating', () => {
     const [made = madeInstance()] = instances(1)
     const [north, south] = [cluster('north', [made]), cluster('south', [])]
     const retrieve = service([north, south])
-    await retrieve.metadata({ study }, 'http://proxy', signal)
+    await retrieve.metadata({ study }, 'http://proxy', requester)
     north.faults.down = 'unreachable'
     const before = south.searches.length
     const target = { study, series, instance: made.instance as Uid }
     for (let frame = 1; frame <= 5; frame++) {
       const request = { target, frames: [frame], mediaType: 'application/octet-stream', transferSyntax: '*' }
-      await expect(retrieve.frames(request, signal)).rejects.toMatchObject({ code: 'unavailable' })
+      await expect(retrieve.frames(request, requester)).rejects.toMatchObject({ code: 'unavailable' })
     }
     expect(south.searches.length).toBe(before)
   })
@@ -273,6 +279,7 @@ describe('locating', () => {
     const clock = new FakeClock()
     const retrieve = createRetrieveService({
       clusters: [cluster('north', [made])],
+      queries: new Map(),
       status: () => [],
       index: { holdersOf: () => new Promise(() => undefined), remember: () => undefined, forget: () => undefined },
       clock,
@@ -280,7 +287,7 @@ describe('locating', () => {
       maxBufferedPartBytes: 1024 * 1024,
     })
     const target = { study, series, instance: made.instance as Uid }
-    const pending = retrieve.instances({ target, transferSyntax: '*' }, signal)
+    const pending = retrieve.instances({ target, transferSyntax: '*' }, requester)
     await turn()
     await clock.advance(1000)
     expect((await collect((await pending).body)).size).toBe(1)
@@ -292,7 +299,7 @@ describe('metadata', () => {
     const made = instances(6)
     const [dying, other] = [cluster('north', made, { priority: 9 }), cluster('south', made.slice(1))]
     dying.faults.diesAfter = 2
-    const answer = await service([dying, other]).metadata({ study }, 'http://proxy/dicom-web', signal)
+    const answer = await service([dying, other]).metadata({ study }, 'http://proxy/dicom-web', requester)
     const got = (await Array.fromAsync(answer.body)).map((dataset) => firstString(dataset, tag.SOPInstanceUID) ?? '')
     expect(got.toSorted()).toEqual(uidsOf(made))
   })
@@ -309,7 +316,7 @@ describe('a thumbnail', () => {
       return once({ contentType: 'image/jpeg', body: once(Buffer.from('picture')) })
     }
     const request = { kind: 'thumbnail', target: { study }, mediaTypes: ['image/jpeg'], parameters: {} } as const
-    const { body } = await service([north]).rendered(request, signal)
+    const { body } = await service([north]).rendered(request, requester)
     expect((await Array.fromAsync(body)).map(({ contentType }) => contentType)).toEqual(['image/jpeg'])
     const target = { study, series, instance: made[2]?.instance }
     expect(asked.at(-1)).toMatchObject({ ...request, kind: 'rendered', target, parameters: { viewport: '256,256' } })
