@@ -150,6 +150,18 @@ describe('tokens of an identity provider', () => {
     for (const path of ['/metrics', '/dicom-web/studies']) expect((await ask(token, path)).status).toBe(403)
   })
 
+  it.each([
+    ['internal', {}],
+    ['internal', { scope: 'query external', roles: ['external'] }],
+    ['external', { scope: 'query dicomweb-link:external' }],
+    ['external', { scp: ['dicomweb-link:external'] }],
+    ['external', { roles: ['dicomweb-link:external'] }],
+    ['external', { realm_access: { roles: ['viewer', 'dicomweb-link:external'] } }],
+  ])('are those of an %s caller with the claims %j', async (audience, more) => {
+    expect((await ask(await sign({ ...claims(), ...more } as JWTPayload))).status).toBe(200)
+    expect(site.services.asked.at(-1)?.request).toMatchObject({ caller: { audience } })
+  })
+
   it('without the scope are a 403', async () => {
     expect((await ask(await sign({ ...claims(), scope: 'other:query queries' }))).status).toBe(403)
   })
