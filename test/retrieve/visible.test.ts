@@ -135,8 +135,10 @@ describe('a study', () => {
     const added = madeInstance({ study, series: madeUid() })
     home.add(added)
     retrieve.forget(study)
+    const request = { ...whole, target: { study, series: added.series as Uid } }
     for (const audience of ['internal', 'external', 'home'] as const) {
-      expect(await uidsFor(retrieve, audience)).toContain(added.instance)
+      const { body } = await retrieve.instances(request, as(audience))
+      expect([...(await collect(body)).keys()]).toEqual([added.instance])
     }
   })
 
