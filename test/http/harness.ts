@@ -3,6 +3,7 @@ import { Writable } from 'node:stream'
 import type { Hono } from 'hono'
 import type { ClusterStatus } from '../../src/clusters/registry.ts'
 import { configSchema } from '../../src/config/schema.ts'
+import type { Audience } from '../../src/core/audience.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import { type AppDependencies, createApp } from '../../src/http/app.ts'
@@ -12,7 +13,7 @@ import { createLog } from '../../src/http/log.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
 import type { QueryAnswer, QueryRequest, QueryService } from '../../src/query/service.ts'
-import type { RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
+import type { Requester, RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
 import type { StoreRequest, StoreService } from '../../src/store/service.ts'
 
 export const study = '1.2.840.1'
@@ -36,13 +37,25 @@ export const whole = <Body>(body: Body, warnings: string[] = []): RetrieveAnswer
   body,
 })
 
+/** The answer of a search in which nothing is missing. */
+export const found = (rows: QueryAnswer['rows'], warnings: readonly string[] = []): QueryAnswer => ({
+  rows,
+  warnings,
+  report: { sources: [], rounds: [], resumed: false, remaining: { atLeast: 0, exact: true }, durationMs: 0 },
+})
+
+interface Asked {
+  readonly service: string
+  readonly request: unknown
+  readonly signal: AbortSignal
+  /** Of retrievals. */
+  readonly audience?: Audience
+}
+
 /** Remembers what it was asked and answers what a test told it to. */
 export class FakeServices {
-  readonly asked: { service: string; request: unknown; signal: AbortSignal }[] = []
-  onSearch: (request: QueryRequest, signal: AbortSignal) => Promise<QueryAnswer> = async () => ({
-    rows: [],
-    warnings: [],
-  })
+  readonly asked: Asked[] = []
+  onSearch: (request: QueryRequest, signal: AbortSignal) => Promise<QueryAnswer> = async () => found([])
   onRetrieve: (request: never, signal: AbortSignal) => Promise<RetrieveAnswer<Parts>> = async () =>
     whole(partsOf(part('application/dicom', 'DICM')))
   onMetadata: RetrieveService['metadata'] = async () =>
@@ -57,26 +70,26 @@ export class FakeServices {
   }
 
   readonly query: QueryService = {
-    search: (request, signal) => this.#remember('search', request, signal, () => this.onSearch(request, signal)),
+    search: (request, signal) => this.#remember('search', request, { signal }, () => this.onSearch(request, signal)),
   }
   readonly retrieve: Omit<RetrieveService, 'forget'> = {
-    instances: (request, signal) => this.#parts('instances', request, signal),
-    frames: (request, signal) => this.#parts('frames', request, signal),
-    rendered: (request, signal) => this.#parts('rendered', request, signal),
-    bulkdata: (target, token, signal) => this.#parts('bulkdata', { target, token }, signal),
-    metadata: (target, base, signal) =>
-      this.#remember('metadata', { target, base }, signal, () => this.onMetadata(target, base, signal)),
+    instances: (request, requester) => this.#parts('instances', request, requester),
+    frames: (request, requester) => this.#parts('frames', request, requester),
+    rendered: (request, requester) => this.#parts('rendered', request, requester),
+    bulkdata: (target, token, requester) => this.#parts('bulkdata', { target, token }, requester),
+    metadata: (target, base, requester) =>
+      this.#remember('metadata', { target, base }, requester, () => this.onMetadata(target, base, requester)),
   }
   readonly store: StoreService = {
-    store: (request, signal) => this.#remember('store', request, signal, () => this.onStore(request, signal)),
+    store: (request, signal) => this.#remember('store', request, { signal }, () => this.onStore(request, signal)),
   }
 
-  #parts(service: string, request: unknown, signal: AbortSignal) {
-    return this.#remember(service, request, signal, () => this.onRetrieve(request as never, signal))
+  #parts(service: string, request: unknown, requester: Requester) {
+    return this.#remember(service, request, requester, () => this.onRetrieve(request as never, requester.signal))
   }
 
-  #remember<T>(service: string, request: unknown, signal: AbortSignal, answer: () => T): T {
-    this.asked.push({ service, request, signal })
+  #remember<T>(service: string, request: unknown, requester: Pick<Asked, 'signal' | 'audience'>, answer: () => T): T {
+    this.asked.push({ service, request, ...requester })
     return answer()
   }
 }

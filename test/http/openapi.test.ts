@@ -8,6 +8,7 @@ import { type AppDependencies, routeTable } from '../../src/http/app.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import {
   configOf,
+  found,
   instance,
   instancePath,
   part,
@@ -190,7 +191,7 @@ describe('real answers fit openapi.yaml', () => {
     ['GET /docs/{file}', '/docs/passwd'],
   ])('%s of %s', async (key, path) => {
     site = await startSite()
-    site.services.onSearch = async () => ({ rows: [row], warnings: ['w'] })
+    site.services.onSearch = async () => found([row], ['w'])
     if (path.includes('rendered')) site.services.onRetrieve = async () => whole(partsOf(part('image/jpeg', 'x')))
     if (/frames|bulkdata/.test(path)) site.services.onRetrieve = async () => whole(partsOf(part('', 'x')))
     await holdAgainst(key, await site.fetch(path))
@@ -206,6 +207,15 @@ describe('real answers fit openapi.yaml', () => {
       await holdAgainst('GET /dicom-web/studies/{study}', await site.fetch(`/dicom-web/studies/${study}`))
     },
   )
+
+  it('a request that has come through this site before', async () => {
+    site = await startSite()
+    for (const { key } of operations().filter((it) => /query|retrieve/.test(it.operation['x-required-scope']))) {
+      const answer = await answerTo(site.address, requestOf(key, 'Host: 127.0.0.1\r\nDICOMweb-Link-Hops: north\r\n'))
+      expect([key, answer.status]).toEqual([key, 508])
+      await holdAgainst(key, answer)
+    }
+  })
 
   it.each([200, 202, 409] as const)('a store answered with %d', async (status) => {
     site = await startSite()
