@@ -1,6 +1,8 @@
-import { bigint, index, integer, json, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
+import { bigint, boolean, index, integer, json, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { LinkField } from '../link/change.ts'
+import type { ReportStatus, VerifiedStatus } from '../link/record.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 
@@ -131,4 +133,55 @@ export const embeddedSeries = pgTable(
     primaryKey({ columns: [table.cluster, table.studyInstanceUID, table.seriesInstanceUID] }),
     index('embedded_series_uid').on(table.cluster, table.seriesInstanceUID),
   ],
+)
+
+/** What this site was told about a study, one row a study; what was never told is null. Comments are beside it. */
+export const linkStudy = pgTable('link_study', {
+  studyInstanceUID: text('study_instance_uid').$type<Uid>().primaryKey(),
+  reportStatus: text('report_status').$type<ReportStatus>(),
+  verified: text('verified').$type<VerifiedStatus>(),
+  verifiedAt: at('verified_at'),
+  /** Counts the changes; 0 of a row that was only just made to be locked. */
+  version: integer('version').notNull().default(0),
+  updatedAt: at('updated_at').notNull().defaultNow(),
+  /** Name of the principal. */
+  updatedBy: text('updated_by'),
+})
+
+/** Study comments: rows are only ever added. */
+export const linkComment = pgTable(
+  'link_comment',
+  {
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
+    /** From 1, in the order in which they were added. */
+    number: integer('number').notNull(),
+    /** The version that added it: a reader of an older state does not take it. */
+    version: integer('version').notNull(),
+    text: text('text').notNull(),
+    author: text('author').notNull(),
+    at: at('at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.studyInstanceUID, table.number] })],
+)
+
+/** Who changed what of a study, from what to what: rows are only ever added. */
+export const linkAudit = pgTable(
+  'link_audit',
+  {
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
+    /** The version that the change made. */
+    version: integer('version').notNull(),
+    /** What changed; of several comments in one change each has a row. */
+    ordinal: integer('ordinal').notNull(),
+    field: text('field').$type<LinkField>().notNull(),
+    at: at('at').notNull(),
+    who: text('who').notNull(),
+    /** Null: it was never told before. */
+    from: text('from_value'),
+    /** Of a comment its number; null: it is not told any more. */
+    to: text('to_value'),
+    /** Against the order in which a report comes to be. */
+    forced: boolean('forced').notNull().default(false),
+  },
+  (table) => [primaryKey({ columns: [table.studyInstanceUID, table.version, table.ordinal] })],
 )

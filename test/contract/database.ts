@@ -15,6 +15,7 @@ import { convergeJob, studyLocation } from '../../src/db/schema.ts'
 import { forgetHolder, holdersOf, rememberHolders } from '../../src/db/study-location.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { letTimePass } from '../support/database.ts'
+import { linkStoreContract } from './link-store.ts'
 
 const uid = (n: number): Uid => parseUid(`1.2.3.${n}`, 'test')
 const minute = 60_000
@@ -39,6 +40,7 @@ export function databaseContract(
     locationContract(db)
     convergeContract(db, () => opened.other)
     leaseContract(db, () => opened.other)
+    linkStoreContract(db, () => opened.other)
   })
 }
 

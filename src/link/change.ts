@@ -1,0 +1,189 @@
+import { badRequest, LinkError } from '../core/errors.ts'
+import { type LinkRecord, type ReportStatus, reportStatuses, type VerifiedStatus, verifiedStatuses } from './record.ts'
+
+/** What somebody tells about a study; what is absent stays as it is. */
+export interface LinkChange {
+  readonly reportStatus?: ReportStatus
+  readonly verified?: VerifiedStatus
+  /** Only with `verified: 'VERIFIED'`; absent: the time of the change. */
+  readonly verifiedAt?: Date
+  /** To be added, in this order. */
+  readonly comments?: readonly { readonly text: string }[]
+  /** Lets the report status go back. */
+  readonly force?: boolean
+}
+
+export const linkFields = ['reportStatus', 'verified', 'verifiedAt', 'comments'] as const
+export type LinkField = (typeof linkFields)[number]
+
+/** What a change comes to, for the record as it is: `undefined` when it already says all of it. */
+export interface ChangePlan {
+  readonly reportStatus?: ReportStatus
+  readonly verified?: VerifiedStatus
+  /** `now`: the time of the change; `null`: it is not told any more. */
+  readonly verifiedAt?: Date | 'now' | null
+  readonly comments: readonly string[]
+  /** The report status goes back. */
+  readonly forced: boolean
+}
+
+/** Comments of one study at most, and characters in all of them: queries read and match them whole. */
+export const maxComments = 1_000
+export const maxCommentCharacters = 102_400
+/** Of one comment: as many as Study Comments (VR LT, PS3.5 6.2) takes. */
+export const maxCommentLength = 10_240
+
+/**
+ * What is left of a change once the record is known. Throws `conflict` when the report would go back without `force`,
+ * and when the study has all the comments it may have.
+ */
+export function planChange(current: LinkRecord, change: LinkChange): ChangePlan | undefined {
+  const plan = {
+    ...reportStep(current, change),
+    ...verifiedStep(current, change),
+    comments: (change.comments ?? []).map(({ text }) => text),
+  }
+  boundComments(current, plan.comments)
+  const nothing = plan.reportStatus === undefined && !('verified' in plan || 'verifiedAt' in plan)
+  if (nothing && plan.comments.length === 0) return undefined
+  return { forced: false, ...plan }
+}
+
+function reportStep({ reportStatus: from }: LinkRecord, { reportStatus: to, force = false }: LinkChange) {
+  if (to === undefined || to === from) return {}
+  const forced = from !== undefined && reportStatuses.indexOf(to) < reportStatuses.indexOf(from)
+  if (forced && !force) {
+    throw new LinkError('conflict', `reportStatus: ${to} does not follow ${from}; add "force": true to go back`)
+  }
+  return { reportStatus: to, forced }
+}
+
+/** A time is that of a verification: it goes when the study is not verified any more. */
+function verifiedStep(current: LinkRecord, { verified, verifiedAt }: LinkChange) {
+  if (verified === undefined) return {}
+  const step = verified === current.verified ? {} : { verified }
+  if (verified !== 'VERIFIED') return current.verifiedAt ? { ...step, verifiedAt: null } : step
+  if (verifiedAt === undefined) return current.verified === 'VERIFIED' ? step : { ...step, verifiedAt: 'now' as const }
+  return verifiedAt.getTime() === current.verifiedAt?.getTime() ? step : { ...step, verifiedAt }
+}
+
+function boundComments({ comments }: LinkRecord, added: readonly string[]): void {
+  if (added.length === 0) return
+  if (comments.length + added.length > maxComments) {
+    throw new LinkError(
+      'conflict',
+      `comments: the study has ${comments.length}; ${maxComments} is the most it may have`,
+    )
+  }
+  const length = [...comments.map(({ text }) => text), ...added].reduce((sum, text) => sum + text.length, 0)
+  if (length > maxCommentCharacters) {
+    throw new LinkError('conflict', `comments: together they are longer than ${maxCommentCharacters} characters`)
+  }
+}
+
+type Members = Readonly<Record<string, unknown>>
+
+const parsers = {
+  reportStatus: (value: unknown) => oneOf('reportStatus', reportStatuses, value),
+  verified: (value: unknown) => oneOf('verified', verifiedStatuses, value),
+  verifiedAt: parseTime,
+  comments: parseComments,
+  force: parseFlag,
+} satisfies { readonly [Member in keyof Required<LinkChange>]: (value: unknown) => LinkChange[Member] }
+
+const members = Object.keys(parsers)
+const isMember = (name: string): name is keyof typeof parsers => members.includes(name)
+
+/**
+ * A change as a client wrote it, JSON already parsed. `now`: milliseconds since the epoch.
+ *
+ * Throws `bad-request` that names the member: one that is unknown, one of a wrong value, or that there is none.
+ */
+export function parseChange(body: unknown, now: number): LinkChange {
+  if (!isObject(body)) throw badRequest('body: expected a JSON object such as {"reportStatus": "APPROVED"}')
+  const unknown = Object.keys(body).filter((name) => !isMember(name))
+  if (unknown.length > 0) throw badRequest(`${listed(unknown)}: not known; expected ${members.join(', ')}`)
+  const given = members.filter((name) => Object.hasOwn(body, name)).filter(isMember)
+  const change: LinkChange = Object.fromEntries(given.map((name) => [name, parsers[name](body[name])]))
+  refuseNothing(change)
+  refuseStrayTime(change, now)
+  return change
+}
+
+function refuseNothing({ force: _, comments = [], ...rest }: LinkChange): void {
+  if (Object.keys(rest).length > 0 || comments.length > 0) return
+  throw badRequest(`body: nothing to change; expected at least one of ${linkFields.join(', ')}`)
+}
+
+/** Clocks of other systems run ahead by so much. */
+const clockSkewMs = 300_000
+/** Nothing was verified in a PACS before. */
+const earliest = Date.UTC(1970, 0, 1)
+
+function refuseStrayTime({ verified, verifiedAt }: LinkChange, now: number): void {
+  if (verifiedAt === undefined) return
+  if (verified !== 'VERIFIED') throw badRequest('verifiedAt: given without "verified": "VERIFIED"')
+  const time = verifiedAt.getTime()
+  if (time < earliest || time > now + clockSkewMs) throw badRequest('verifiedAt: lies in the future, or before 1970')
+}
+
+function oneOf<Word extends string>(name: string, words: readonly Word[], value: unknown): Word {
+  const word = words.find((it) => it === value)
+  if (word === undefined) throw badRequest(`${name}: ${show(value)} is none of ${words.join(', ')}`)
+  return word
+}
+
+/** RFC 3339, with a zone: without one nobody knows when it was. */
+const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/
+
+function parseTime(value: unknown): Date {
+  const isTime = typeof value === 'string' && timePattern.test(value) && isDay(value.slice(0, 10))
+  const time = isTime ? new Date(value) : undefined
+  if (time === undefined || Number.isNaN(time.getTime())) {
+    throw badRequest(`verifiedAt: ${show(value)} is no time; expected one such as 2026-01-31T10:15:00Z`)
+  }
+  return time
+}
+
+/** The parser of dates takes the 30th of February for the 2nd of March. */
+function isDay(text: string): boolean {
+  const day = new Date(text)
+  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text)
+}
+
+function parseFlag(value: unknown): boolean {
+  if (typeof value !== 'boolean') throw badRequest(`force: ${show(value)} is not true or false`)
+  return value
+}
+
+function parseComments(value: unknown): { text: string }[] {
+  if (!Array.isArray(value)) throw badRequest('comments: expected a list such as [{"text": "…"}]')
+  return value.map((item: unknown, index) => ({ text: parseComment(item, `comments[${index}]`) }))
+}
+
+/** Its text is never repeated: it may name a patient. */
+function parseComment(item: unknown, name: string): string {
+  if (!isObject(item)) throw badRequest(`${name}: expected an object such as {"text": "…"}`)
+  const unknown = Object.keys(item).filter((member) => member !== 'text')
+  if (unknown.length > 0) throw badRequest(`${name}: ${listed(unknown)} is not known; expected text`)
+  if (typeof item.text !== 'string') throw badRequest(`${name}.text: expected a text`)
+  const text = item.text.replaceAll('\r\n', '\n').trim()
+  if (text === '') throw badRequest(`${name}.text: is empty`)
+  if (text.length > maxCommentLength) throw badRequest(`${name}.text: longer than ${maxCommentLength} characters`)
+  if (!text.isWellFormed() || hasControls(text)) {
+    throw badRequest(`${name}.text: holds control characters other than line breaks and tabs, or half a character`)
+  }
+  return text
+}
+
+const hasControls = (text: string): boolean => /\p{Cc}/u.test(text.replaceAll(/[\n\t]/g, ''))
+
+const isObject = (value: unknown): value is Members =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+const listed = (names: readonly string[]): string => names.slice(0, 5).map(show).join(', ')
+
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
