@@ -55,6 +55,14 @@ export const linkVr: Readonly<Record<Tag, string>> = {
   [linkTag.unhonoured]: 'LO',
 }
 
+/** What those that are closed lists may be, in the order of their table. */
+export const linkTerms: Readonly<Record<Tag, readonly string[]>> = {
+  [linkTag.reportStatus]: ['NEW', 'DICTATED', 'TRANSCRIBED', 'APPROVED', 'UNKNOWN'],
+  [linkTag.location]: ['CACHE', 'NONCACHE'],
+  [linkTag.verified]: ['VERIFIED', 'UNVERIFIED', 'FAILED'],
+  [linkTag.residence]: ['RESIDENT', 'VISITOR'],
+}
+
 /** The creator element of block 10: present wherever one of its elements is, in sequence items too. */
 export const linkCreatorTag: Tag = '00770010'
 
@@ -73,12 +81,34 @@ export const linkKeys: ReadonlyMap<string, readonly Tag[]> = new Map<string, rea
   ['link.cluster', [linkTag.sources, linkTag.cluster]],
 ])
 
+/** Link attributes of a study by name, as `includefield` takes them. */
+export const linkFields: ReadonlyMap<string, Tag> = new Map(
+  Object.entries(linkTag)
+    .filter(([, tag]) => tag !== linkTag.cluster && tag !== linkTag.role)
+    .map(([name, tag]) => [`link.${name}`, tag]),
+)
+
+/** PS3.5 7.8.1: elements 0010–00FF of an odd group reserve its blocks. */
+export const isPrivateCreator = (tag: Tag): boolean => /^[0-9A-F]{3}[13579BDF]00[1-9A-F][0-9A-F]$/.test(tag)
+
+/** Elements 1000–FFFF of an odd group. */
+export const isPrivateElement = (tag: Tag): boolean => /^[0-9A-F]{3}[13579BDF][1-9A-F]/.test(tag)
+
+export const isOddGroup = (tag: Tag): boolean => /^[0-9A-F]{3}[13579BDF]/.test(tag)
+
+/** The element that reserves the block of a private element. */
+export const creatorTagOf = (tag: Tag): Tag => `${tag.slice(0, 4)}00${tag.slice(4, 6)}`
+
 /** The element `NN` of a block in a dataset, wherever the block is. `element`: two hexadecimal digits. */
 export function privateAttribute(dataset: Dataset, block: PrivateBlock, element: string): Attribute | undefined {
-  for (let number = 0x10; number <= 0xff; number++) {
-    const prefix = number.toString(16).toUpperCase()
-    const creator = dataset[`${block.group}00${prefix}`]?.Value?.[0]
-    if (typeof creator === 'string' && creator.trim() === block.creator) return dataset[block.group + prefix + element]
+  const reserved = `${block.group}00`
+  // One creator may reserve several blocks, each with some of its elements.
+  for (const key of Object.keys(dataset)
+    .filter((it) => it.startsWith(reserved) && it >= `${reserved}10`)
+    .sort()) {
+    const creator = dataset[key]?.Value?.[0]
+    const found = dataset[block.group + key.slice(6) + element]
+    if (found && typeof creator === 'string' && creator.trim() === block.creator) return found
   }
   return undefined
 }
