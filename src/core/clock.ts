@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
-
 /** Time as a seam, so that no test waits for the wall clock. */
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -10,7 +8,18 @@ export interface Clock {
 
 export const systemClock: Clock = {
   now: () => Date.now(),
-  sleep: async (ms, signal) => {
-    await delay(ms, undefined, signal ? { signal, ref: false } : { ref: false })
-  },
+  // That of `node:timers/promises` makes an error with its stack for each sleep that ends early, as most deadlines do.
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const cancel = () => {
+        clearTimeout(timer)
+        reject(signal?.reason)
+      }
+      const timer = setTimeout(() => {
+        signal?.removeEventListener('abort', cancel)
+        resolve()
+      }, ms).unref()
+      signal?.addEventListener('abort', cancel, { once: true })
+    }),
 }

@@ -10,6 +10,9 @@ export interface Deadline extends Disposable {
   readonly signal: AbortSignal
 }
 
+/** Nobody sees it; without one, every abort would make an error with its stack. */
+const inTime = 'in time'
+
 /**
  * Bounds a piece of work in time: the returned signal aborts with `DeadlineExceeded` after `ms`, or with the
  * parent's own reason when that aborts first.
@@ -23,7 +26,7 @@ export function deadline(clock: Clock, ms: number, parent?: AbortSignal): Deadli
   )
   return {
     signal: parent ? AbortSignal.any([parent, timer.signal]) : timer.signal,
-    [Symbol.dispose]: () => idle.abort(),
+    [Symbol.dispose]: () => idle.abort(inTime),
   }
 }
 
