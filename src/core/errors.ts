@@ -24,6 +24,7 @@ export type ErrorCode =
   | 'method-not-allowed'
   | 'not-acceptable'
   | 'conflict'
+  | 'precondition-failed'
   | 'gone'
   | 'too-large'
   | 'loop'

@@ -21,7 +21,13 @@ export interface ChangeOptions {
 }
 
 export type ChangeResult =
-  | { readonly status: 'changed'; readonly record: LinkRecord; readonly fields: readonly LinkField[] }
+  | {
+      readonly status: 'changed'
+      readonly record: LinkRecord
+      readonly fields: readonly LinkField[]
+      /** The report status went back. */
+      readonly forced: boolean
+    }
   /** The record said all of it already. */
   | { readonly status: 'unchanged'; readonly record: LinkRecord }
   | { readonly status: 'version-mismatch'; readonly record: LinkRecord }
@@ -148,7 +154,8 @@ async function write(tx: Queries, before: LinkRecord, work: Work): Promise<Chang
   await writeComments(tx, record, comments)
   const steps = stepsOf(before, record)
   await writeAudit(tx, state, steps, work)
-  return { status: 'changed', record, fields: [...new Set(steps.map(({ field }) => field))] }
+  const fields = [...new Set(steps.map(({ field }) => field))]
+  return { status: 'changed', record, fields, forced: work.plan.forced }
 }
 
 /** Read when the lock is had, to the millisecond: what is written is what is read again. */

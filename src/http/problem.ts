@@ -10,6 +10,7 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   'method-not-allowed': 405,
   'not-acceptable': 406,
   conflict: 409,
+  'precondition-failed': 412,
   gone: 410,
   'too-large': 413,
   'unsupported-media-type': 415,
