@@ -28,6 +28,8 @@ export interface SearchRequest {
   readonly limit: number
   /** Only rows without a Study Date: there is no key for it that archives know. Counted by `limit` are those only. */
   readonly undated?: boolean
+  /** Of a peer proxy: the link attributes of its own rows are wanted too, and these keys about them are to be met. */
+  readonly link?: readonly SearchConstraint[]
 }
 
 export type SearchConstraint = Constraint

@@ -43,6 +43,10 @@ export const holdersOf = (db: Queries, study: Uid): Promise<Holder[]> =>
       .orderBy(asc(studyLocation.cluster)),
   )
 
+/** Studies known to be at a cluster. */
+export const countStudiesAt = (db: Queries, cluster: string): Promise<number> =>
+  guard('count the studies of a cluster', () => db.$count(studyLocation, eq(studyLocation.cluster, cluster)))
+
 /** The cluster was asked and does not hold the study. */
 export const forgetHolder = (db: Queries, study: Uid, cluster: string): Promise<void> =>
   guard('forget where a study was', async () => {

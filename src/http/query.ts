@@ -1,9 +1,11 @@
 import type { Context } from 'hono'
 import type { Config } from '../config/schema.ts'
 import { parseQuery } from '../dicom/query.ts'
-import type { QueryService } from '../query/service.ts'
+import type { QueryReport, SourceReport } from '../query/report.ts'
+import type { QueryRequest, QueryService } from '../query/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
 import { warn } from './answer.ts'
+import { callerOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
 import { acceptedTypes, negotiateJson } from './negotiate.ts'
 import { targetIn } from './parameters.ts'
@@ -12,6 +14,8 @@ export interface QueryRoutesDependencies {
   readonly config: Pick<Config, 'site' | 'publicUrl'>
   readonly query: QueryService
 }
+
+type Level = QueryRequest['level']
 
 const resources = [
   ['/studies', 'study'],
@@ -22,30 +26,66 @@ const resources = [
   ['/studies/:study/series/:series/instances', 'instance'],
 ] as const
 
-/** QIDO-RS, PS3.18 10.6. */
-export const queryRoutes = (deps: QueryRoutesDependencies): Route[] =>
-  resources.map(([path, level]) => ({
-    method: 'GET',
-    path: `${dicomwebPath}${path}`,
-    scope: 'query',
-    handle: (c) => search(c, level, deps),
-  }))
+/** QIDO-RS, PS3.18 10.6, and how an answer of it comes about. */
+export const queryRoutes = (deps: QueryRoutesDependencies): Route[] => [
+  ...resources.map(
+    ([path, level]): Route => ({
+      method: 'GET',
+      path: `${dicomwebPath}${path}`,
+      scope: 'query',
+      handle: (c) => search(c, level, deps),
+    }),
+  ),
+  { method: 'GET', path: '/link/v1/explain', scope: 'query', handle: (c) => explain(c, deps) },
+]
 
-async function search(
-  c: Context<Env>,
-  level: (typeof resources)[number][1],
-  { config, query }: QueryRoutesDependencies,
-): Promise<Response> {
+async function search(c: Context<Env>, level: Level, deps: QueryRoutesDependencies): Promise<Response> {
   const contentType = negotiateJson(acceptedTypes(c))
+  const { rows, warnings, report } = await deps.query.search(requestOf(c, level, deps), c.env.exchange.signal)
+  warn(c, deps.config.site, warnings)
+  c.header('Link-Sources', sourcesHeader(report))
+  return c.body(JSON.stringify(rows), 200, { 'Content-Type': contentType })
+}
+
+/** Runs the search of studies that the same query would be, and answers with how it went instead of its rows. */
+async function explain(c: Context<Env>, deps: QueryRoutesDependencies): Promise<Response> {
+  const { rows, warnings, report } = await deps.query.search(requestOf(c, 'study', deps), c.env.exchange.signal)
+  const body = { rows: rows.length, ...report, warnings }
+  return c.body(JSON.stringify(body), 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+}
+
+function requestOf(c: Context<Env>, level: Level, { config }: QueryRoutesDependencies): QueryRequest {
   const { study, series } = c.req.param('study') === undefined ? {} : targetIn(c)
-  const request = {
+  return {
     level,
     ...(study === undefined ? {} : { study }),
     ...(series === undefined ? {} : { series }),
     query: parseQuery(level, new URL(c.req.url).search.slice(1)),
     base: dicomwebRoot(c, config),
+    caller: callerOf(c),
   }
-  const { rows, warnings } = await query.search(request, c.env.exchange.signal)
-  warn(c, config.site, warnings)
-  return c.body(JSON.stringify(rows), 200, { 'Content-Type': contentType })
+}
+
+/** Beyond what proxies take for one header, an answer of hundreds of clusters names only those that matter. */
+const maxSourcesLength = 4096
+
+/**
+ * A structured field (RFC 9651), a list of one string a cluster with parameters:
+ * `"north";role=home;outcome=ok;rows=12;ms=34, "south";role=linked;outcome=timed-out;known=120`.
+ */
+export function sourcesHeader({ sources }: Pick<QueryReport, 'sources'>): string {
+  const all = sources.map(sourceMember)
+  const text = all.join(', ')
+  if (text.length <= maxSourcesLength) return text
+  return sources
+    .filter(({ outcome }) => outcome !== 'ok')
+    .map(sourceMember)
+    .slice(0, Math.floor(maxSourcesLength / 128))
+    .join(', ')
+}
+
+function sourceMember({ cluster, role, outcome, rows, durationMs, known }: SourceReport): string {
+  const figures = outcome === 'ok' ? [`rows=${rows}`, `ms=${Math.round(durationMs)}`] : []
+  const missed = known === undefined ? [] : [`known=${known}`]
+  return [`"${cluster}"`, `role=${role}`, `outcome=${outcome}`, ...figures, ...missed].join(';')
 }

@@ -1,49 +1,91 @@
-import type { Cluster, SearchRequest } from '../clusters/cluster.ts'
+import { LRUCache } from 'lru-cache'
+import type { Cluster, SearchConstraint, SearchRequest } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
 import { type Copy, identityOf, type Level, type MergedRow, mergeCopies, uidTag } from './merge.ts'
+import type { ClusterPlan } from './plan.ts'
+
+export interface Completed {
+  readonly rows: MergedRow[]
+  readonly outcomes: Outcome<unknown>[]
+}
+
+/** How long it is believed that a cluster has no copy of a study, in milliseconds: pages are asked for again and again. */
+const absentMs = 20_000
 
 /**
  * A filter hides halves: CT at one cluster, MR of the same study at another. Asks the clusters that did not show a
- * row of this page whether they hold it too, by UID list and without the filter, and merges what they say.
+ * row whether they hold it too, by UID list and without the filter, and merges what they say.
  */
-export async function completeRows(
-  level: Level,
-  page: readonly MergedRow[],
-  asked: { clusters: readonly Cluster[]; request: SearchRequest; rankOf: (cluster: string) => number },
-  budget: Budget,
-): Promise<{ rows: MergedRow[]; outcomes: Outcome<unknown>[] }> {
-  const hidden = asked.clusters.map((cluster) => ({ cluster, uids: uidsNotSeenAt(cluster.id, page) }))
-  const lists = new Map(hidden.filter(({ uids }) => uids.length > 0).map(({ cluster, uids }) => [cluster.id, uids]))
-  const outcomes = await fanOut(
-    asked.clusters.filter(({ id }) => lists.has(id)),
-    budget,
-    (cluster, signal) => cluster.search(byUid(level, asked.request, lists.get(cluster.id) ?? [], page), signal),
-  )
-  const more = outcomes.flatMap((outcome) =>
-    outcome.status === 'ok'
-      ? outcome.value.rows.map((row) => ({ cluster: outcome.cluster, rank: asked.rankOf(outcome.cluster), row }))
-      : [],
-  )
-  return { rows: addCopies(level, page, more), outcomes }
+export class Completion {
+  readonly #absent = new LRUCache<string, true>({ max: 200_000, ttl: absentMs })
+
+  /** `isLikely` says which clusters may hold a row that they did not show. */
+  async complete(
+    level: Level,
+    rows: readonly MergedRow[],
+    asked: {
+      readonly plans: readonly ClusterPlan[]
+      readonly rankOf: (cluster: string) => number
+      readonly isLikely: (cluster: string, uid: string) => boolean
+    },
+    budget: Budget,
+  ): Promise<Completed> {
+    const lists = new Map<Cluster, string[]>()
+    const requests = new Map<Cluster, SearchRequest>()
+    for (const { cluster, request } of asked.plans) {
+      const uids = unseenAt(cluster.id, rows).filter((uid) => this.#isWorthAsking(cluster.id, uid, asked.isLikely))
+      if (uids.length === 0) continue
+      lists.set(cluster, uids)
+      requests.set(cluster, byUid(level, request, uids, rows))
+    }
+    const outcomes = await fanOut([...lists.keys()], budget, (cluster, signal) =>
+      cluster.search(requests.get(cluster) as SearchRequest, signal),
+    )
+    const more = outcomes.flatMap((outcome) =>
+      outcome.status === 'ok'
+        ? outcome.value.rows.map((row) => ({ cluster: outcome.cluster, rank: asked.rankOf(outcome.cluster), row }))
+        : [],
+    )
+    this.#rememberAbsent(level, lists, outcomes, more)
+    return { rows: more.length === 0 ? [...rows] : addCopies(level, rows, more), outcomes }
+  }
+
+  #isWorthAsking(cluster: string, uid: string, isLikely: (cluster: string, uid: string) => boolean): boolean {
+    return isLikely(cluster, uid) && !this.#absent.has(`${cluster}|${uid}`)
+  }
+
+  #rememberAbsent(
+    level: Level,
+    lists: ReadonlyMap<Cluster, readonly string[]>,
+    outcomes: readonly Outcome<unknown>[],
+    more: readonly Copy[],
+  ): void {
+    const found = new Set(more.map(({ cluster, row }) => `${cluster}|${firstString(row, uidTag[level])}`))
+    const answered = new Set(outcomes.flatMap(({ status, cluster }) => (status === 'ok' ? [cluster] : [])))
+    for (const [{ id }, uids] of lists) {
+      if (!answered.has(id)) continue
+      for (const key of uids.map((uid) => `${id}|${uid}`)) if (!found.has(key)) this.#absent.set(key, true)
+    }
+  }
 }
 
 /** Whether a filter can have hidden a copy: a search by nothing but UIDs, or by nothing, shows all copies there are. */
-export function canHide(level: Level, request: SearchRequest): boolean {
+export function canHide(level: Level, constraints: readonly SearchConstraint[]): boolean {
   if (level === 'instance') return false
   const uids: ReadonlySet<string | undefined> = new Set([tag.StudyInstanceUID, tag.SeriesInstanceUID])
-  return request.constraints.some(({ path, value }) => value !== '' && !(path.length === 1 && uids.has(path[0])))
+  return constraints.some(({ path, value }) => value !== '' && !(path.length === 1 && uids.has(path[0])))
 }
 
-const uidsNotSeenAt = (cluster: string, page: readonly MergedRow[]) =>
-  page.filter(({ copies }) => copies.every((copy) => copy.cluster !== cluster)).map(({ uid }) => uid)
+const unseenAt = (cluster: string, rows: readonly MergedRow[]) =>
+  rows.filter(({ copies }) => copies.every((copy) => copy.cluster !== cluster)).map(({ uid }) => uid)
 
-function byUid(level: Level, request: SearchRequest, uids: readonly string[], page: readonly MergedRow[]) {
+function byUid(level: Level, request: SearchRequest, uids: readonly string[], rows: readonly MergedRow[]) {
   const wanted = new Set(uids)
-  const studies = level === 'series' ? page.filter(({ uid }) => wanted.has(uid)).map(({ dataset }) => dataset) : []
+  const studies = level === 'series' ? rows.filter(({ uid }) => wanted.has(uid)).map(({ dataset }) => dataset) : []
   return {
     ...request,
     ...(request.study === undefined && sharedStudy(studies)),
@@ -59,9 +101,9 @@ function sharedStudy(rows: readonly Dataset[]): Pick<SearchRequest, 'study'> {
   return studies.size === 1 && isUid(study) ? { study } : {}
 }
 
-function addCopies(level: Level, page: readonly MergedRow[], more: readonly Copy[]): MergedRow[] {
+function addCopies(level: Level, rows: readonly MergedRow[], more: readonly Copy[]): MergedRow[] {
   const byRow = Map.groupBy(more, ({ row }) => identityOf(level, row))
-  return page.map((row) => {
+  return rows.map((row) => {
     const found = (byRow.get(identityOf(level, row.dataset)) ?? []).filter((copy) =>
       row.copies.every(({ cluster }) => cluster !== copy.cluster),
     )

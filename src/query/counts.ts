@@ -1,22 +1,21 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster } from '../clusters/cluster.ts'
-import { type Budget, fanOut } from '../clusters/fan-out.ts'
+import type { Budget } from '../clusters/fan-out.ts'
 import { takeInventory } from '../clusters/inventory.ts'
 import { type Dataset, firstNumber, firstString, type Tag } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
-import { type Copy, countTags, type Level, type MergedRow } from './merge.ts'
-
-/** Series Instance UID → instances of one copy, `undefined` where its cluster does not count them. */
-type Census = ReadonlyMap<Uid, number | undefined>
+import type { SeriesFacts } from './facts.ts'
+import type { Level, MergedRow } from './merge.ts'
 
 /** Bounded in UIDs, about 150 bytes each; and in time, for clusters whose rows carry no count that could change. */
 const remembered = { sizeCalculation: ({ size }: { readonly size: number }) => size + 1, ttl: 300_000 }
 
 /** Rows recounted at the same time for one query. */
 const atOnce = 8
-/** More series than the studies of a page have. */
-const maxSeries = 100_000
+
+/** Whether counts of a row can differ from those of its copies. */
+export const isShared = (level: Level, { copies }: MergedRow): boolean => copies.length > 1 && level !== 'instance'
 
 /**
  * Makes the counts of rows held by several clusters those of the union: distinct UIDs, never a sum.
@@ -25,23 +24,24 @@ const maxSeries = 100_000
  * What a cluster told is remembered until it tells another count.
  */
 export class Counts {
-  readonly #censuses = new LRUCache<string, Census>({ ...remembered, maxSize: 200_000 })
+  readonly #facts: SeriesFacts
   readonly #instances = new LRUCache<string, ReadonlySet<Uid>>({ ...remembered, maxSize: 400_000 })
 
-  /** `inexact` lists the rows whose counts stayed the largest of the copies' because a cluster did not tell more. */
+  constructor(facts: SeriesFacts) {
+    this.#facts = facts
+  }
+
+  /**
+   * `rows` of which the facts are known, as far as their clusters told them. `inexact` lists those whose counts stayed
+   * the largest of the copies' because a cluster did not tell more.
+   */
   async correct(
     level: Level,
     rows: readonly MergedRow[],
     clusters: readonly Cluster[],
     budget: Budget,
   ): Promise<{ rows: MergedRow[]; inexact: string[] }> {
-    const shared = [...rows.entries()].filter(([, row]) => row.copies.length > 1 && level !== 'instance')
-    if (level === 'study')
-      await this.#takeCensuses(
-        shared.map(([, row]) => row),
-        clusters,
-        budget,
-      )
+    const shared = [...rows.entries()].filter(([, row]) => isShared(level, row))
     const corrected = [...rows]
     const inexact: string[] = []
     await inParallel(shared, async ([index, row]) => {
@@ -50,35 +50,6 @@ export class Counts {
       else inexact.push(row.uid)
     })
     return { rows: corrected, inexact }
-  }
-
-  /** One question a cluster: the series of all studies of the page that it was not asked about since they changed. */
-  async #takeCensuses(rows: readonly MergedRow[], clusters: readonly Cluster[], budget: Budget): Promise<void> {
-    const unknown = (id: string) =>
-      rows.flatMap(({ uid, copies }) => {
-        const copy = copies.find(({ cluster }) => cluster === id)
-        return copy && !this.#censuses.has(versionOf(copy)) ? { copy, uid } : []
-      })
-    const asked = clusters.map((cluster) => ({ cluster, studies: unknown(cluster.id) }))
-    const worth = asked.filter(({ studies }) => studies.length > 0)
-    await fanOut(
-      worth.map(({ cluster }) => cluster),
-      budget,
-      async (cluster, signal) => {
-        const studies = worth.find((it) => it.cluster === cluster)?.studies ?? []
-        const censuses = await censusesOf(
-          cluster,
-          studies.map(({ uid }) => uid),
-          signal,
-        )
-        for (const { copy, uid } of studies) this.#remember(copy, censuses.get(uid))
-      },
-    )
-  }
-
-  /** A study that is there has series: a cluster that lists none does not answer such questions. */
-  #remember(copy: Copy, census: Census | undefined): void {
-    if (census && census.size > 0) this.#censuses.set(versionOf(copy), census)
   }
 
   async #count(level: Level, row: MergedRow, clusters: readonly Cluster[], budget: Budget) {
@@ -104,7 +75,7 @@ export class Counts {
   async #countStudy({ uid, copies }: MergedRow, clusters: readonly Cluster[], budget: Budget) {
     const held = new Map<Uid, { cluster: string; count: number | undefined }[]>()
     for (const copy of copies) {
-      const census = this.#censuses.get(versionOf(copy))
+      const census = this.#facts.of(copy)?.series
       if (!census || !isUid(uid)) return undefined
       for (const [series, count] of census)
         held.set(series, [...(held.get(series) ?? []), { cluster: copy.cluster, count }])
@@ -140,32 +111,6 @@ export class Counts {
     )
     return new Set(listed.flatMap((instances) => [...instances])).size
   }
-}
-
-/** What a cluster says of a study's size is the version of what is remembered of it. */
-export const versionOf = ({ cluster, row }: Pick<Copy, 'cluster' | 'row'>): string =>
-  [cluster, ...[tag.StudyInstanceUID, ...countTags].map((key) => firstString(row, key) ?? '')].join('|')
-
-async function censusesOf(cluster: Cluster, studies: readonly string[], signal: AbortSignal) {
-  const { rows, truncated } = await cluster.search(
-    {
-      level: 'series',
-      constraints: [{ path: [tag.StudyInstanceUID], value: studies.join(',') }],
-      includeFields: [tag.StudyInstanceUID, tag.NumberOfSeriesRelatedInstances],
-      limit: maxSeries,
-    },
-    signal,
-  )
-  if (truncated) throw new Error(`cluster ${cluster.id} does not list all series`)
-  const censuses = new Map<string, Map<Uid, number | undefined>>()
-  for (const row of rows) {
-    const study = firstString(row, tag.StudyInstanceUID) ?? ''
-    const series = firstString(row, tag.SeriesInstanceUID)
-    const census = censuses.get(study) ?? new Map<Uid, number | undefined>()
-    if (isUid(series)) census.set(series, firstNumber(row, tag.NumberOfSeriesRelatedInstances))
-    censuses.set(study, census)
-  }
-  return censuses
 }
 
 async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {

@@ -1,94 +1,148 @@
 import type { Cluster, SearchConstraint, SearchRequest } from '../clusters/cluster.ts'
+import { type QuerySwitches, visibleTo } from '../clusters/visible.ts'
 import type { Tag } from '../dicom/dataset.ts'
-import { tagOf } from '../dicom/dictionary.ts'
-import { defaultReturned, tag } from '../dicom/tags.ts'
+import { linkTag } from '../dicom/private-dictionary.ts'
+import { tag } from '../dicom/tags.ts'
+import { isRequiredKey } from './fields.ts'
 import type { QueryRequest } from './service.ts'
 
 /** What each cluster is asked, and which are left out and why. */
 export interface QueryPlan {
+  readonly ask: readonly ClusterPlan[]
+  readonly skipped: readonly Skipped[]
+}
+
+/** One cluster's part: the question, without a window of dates, and what of the query it is not asked. */
+export interface ClusterPlan {
+  readonly cluster: Cluster
   readonly request: SearchRequest
-  readonly ask: readonly Cluster[]
-  readonly skipped: readonly { readonly cluster: string; readonly why: string }[]
+  /** Keys it does not take, matched here on what it returns. */
+  readonly withheld: readonly SearchConstraint[]
+  /** Set when it is asked only for copies of what other clusters have found. */
+  readonly onlyCopies?: boolean
+}
+
+export interface Skipped {
+  readonly cluster: Cluster
+  readonly why: string
+  /** Whether the answer is incomplete without it; else it is none of the caller's. */
+  readonly missed: boolean
+}
+
+/** What is configured of a cluster as to searches. */
+export interface ClusterRules {
+  /** Asked only with a key that narrows to a patient, an order or a study. */
+  readonly constrained: boolean
+  /** Keys it takes for matching; absent: any. */
+  readonly keys?: ReadonlySet<Tag>
+  /** Another proxy of this kind, which has link attributes of its own to tell. */
+  readonly peer: boolean
 }
 
 export interface PlanRules {
-  /** Ids of clusters that are asked only with a key that narrows to a patient, an order or a study. */
-  readonly constrained: ReadonlySet<string>
-  /** Rows taken from one cluster at most. */
+  readonly clusters: ReadonlyMap<string, ClusterRules>
+  /** Whose queries clusters answer. */
+  readonly queries: QuerySwitches
+  /** Rows taken from one cluster for one question at most. */
   readonly maxRowsPerCluster: number
+  /** Keys a cluster was seen to refuse. */
+  readonly refused: (cluster: string) => ReadonlySet<Tag>
 }
 
+const openRules: ClusterRules = { constrained: false, peer: false }
+
 /**
- * Every cluster gets the same request: all keys, no paging. Archives do not sort, so a page of the merged answer
- * cannot be had from pages of theirs.
+ * Every cluster gets all keys it takes, and is asked for whatever is needed to check, order, merge and show; of pages
+ * nothing, since archives do not sort.
  */
-export function planQuery(request: QueryRequest, clusters: readonly Cluster[], rules: PlanRules): QueryPlan {
-  const narrow = narrowsDown(request)
-  const isLeftOut = (cluster: Cluster) => rules.constrained.has(cluster.id) && !narrow
+export function planQuery(
+  request: QueryRequest,
+  fields: readonly Tag[],
+  clusters: readonly Cluster[],
+  rules: PlanRules,
+): QueryPlan {
+  const ask: ClusterPlan[] = []
+  const skipped: Skipped[] = []
+  for (const cluster of clusters) {
+    const own = rules.clusters.get(cluster.id) ?? openRules
+    const reason = reasonToSkip(request, cluster, { ...own, queries: rules.queries })
+    if (reason) skipped.push({ cluster, ...reason })
+    else
+      ask.push({
+        ...planCluster(request, fields, cluster, { ...rules, own }),
+        ...(namesOtherClusters(request, cluster.id) && { onlyCopies: true }),
+      })
+  }
+  return { ask, skipped }
+}
+
+function reasonToSkip(
+  request: QueryRequest,
+  cluster: Cluster,
+  { constrained, peer, queries }: ClusterRules & Pick<PlanRules, 'queries'>,
+): Pick<Skipped, 'why' | 'missed'> | undefined {
+  const visible = visibleTo(request.caller.audience, cluster, queries)
+  if (visible !== true) return { why: visible, missed: false }
+  if (!constrained || narrowsDown(request, peer)) return undefined
+  const why = 'is asked only with a patient ID, a GPI, an accession number, a study UID or three letters of a name'
+  return { why, missed: true }
+}
+
+/** A study has to be found at the cluster that is named; the other copies are fetched by its UID afterwards. */
+function namesOtherClusters({ query }: QueryRequest, id: string): boolean {
+  const named = query.linkConstraints.find(({ path }) => path[1] === linkTag.cluster)?.value
+  return named !== undefined && named !== '' && !/[*?]/.test(named) && named !== id
+}
+
+function planCluster(
+  request: QueryRequest,
+  fields: readonly Tag[],
+  cluster: Cluster,
+  rules: PlanRules & { own: ClusterRules },
+): ClusterPlan {
+  const { level, study, series, query } = request
+  const refused = rules.refused(cluster.id)
+  const takes = ({ path, empty }: SearchConstraint) => {
+    const [key = ''] = path
+    if (empty || refused.has(key)) return false
+    return rules.own.keys === undefined || rules.own.keys.has(key) || isRequiredKey(key)
+  }
   return {
+    cluster,
     request: {
-      level: request.level,
-      ...(request.study && { study: request.study }),
-      ...(request.series && { series: request.series }),
-      constraints: request.query.constraints,
-      includeFields: fieldsToAskFor(request),
+      level,
+      ...(study && { study }),
+      ...(series && { series }),
+      constraints: query.constraints.filter(takes),
+      includeFields: [...new Set([...query.constraints.flatMap(({ path }) => path.slice(0, 1)), ...fields])],
       limit: rules.maxRowsPerCluster,
+      ...(rules.own.peer && level === 'study' && { link: query.linkConstraints.filter(isGpi) }),
     },
-    ask: clusters.filter((cluster) => !isLeftOut(cluster)),
-    skipped: clusters.filter(isLeftOut).map(({ id }) => ({
-      cluster: id,
-      why: 'is asked only with a patient ID, an accession number, a study UID or three letters of a name',
-    })),
+    withheld: query.constraints.filter((constraint) => constraint.value !== '' && !takes(constraint)),
   }
 }
 
-/** What merging, ordering and checking need beside what the client wants to see. */
-function fieldsToAskFor({ level, query }: QueryRequest): Tag[] {
-  const wanted = query.includeFields === 'all' ? optionalFields[level] : query.includeFields
-  const checked = query.constraints.flatMap(({ path }) => path.slice(0, 1))
-  return [...new Set([...checked, ...needed[level], ...wanted])]
-}
-
-const needed = {
-  study: [tag.StudyDate, tag.StudyTime, tag.ModalitiesInStudy],
-  series: [tag.StudyDate, tag.StudyTime, tag.SeriesNumber],
-  instance: [tag.StudyDate, tag.StudyTime, tag.SeriesNumber, tag.InstanceNumber],
-} as const satisfies Record<QueryRequest['level'], readonly Tag[]>
-
-/** Asked for by name for `includefield=all`: archives differ in what they take `all` to be. */
-const optionalFields: Readonly<Record<QueryRequest['level'], readonly Tag[]>> = {
-  study: [
-    ...defaultReturned.study,
-    ...tagsOf('StudyDescription IssuerOfPatientID PatientAge PatientSize PatientWeight PatientComments'),
-    ...tagsOf('NameOfPhysiciansReadingStudy AdmittingDiagnosesDescription SOPClassesInStudy InstitutionName'),
-  ],
-  series: [
-    ...defaultReturned.series,
-    ...tagsOf('SeriesDate SeriesTime BodyPartExamined ProtocolName PerformingPhysicianName OperatorsName'),
-    ...tagsOf('StationName InstitutionName Manufacturer ManufacturerModelName FrameOfReferenceUID Laterality'),
-  ],
-  instance: [
-    ...defaultReturned.instance,
-    ...tagsOf('ContentDate ContentTime AcquisitionNumber AcquisitionDate ImageType PhotometricInterpretation'),
-  ],
-}
-
-function tagsOf(keywords: string): Tag[] {
-  return keywords.split(' ').flatMap((keyword) => tagOf(keyword) ?? [])
-}
+/** A patient ID and a GPI given together: a study matches by either, since sites know one patient by two ids. */
+export const isEither = ({ constraints, linkConstraints }: QueryRequest['query']): boolean =>
+  linkConstraints.some((constraint) => isGpi(constraint) && constraint.value !== '') &&
+  constraints.some(({ path, value }) => path.length === 1 && path[0] === tag.PatientID && value !== '')
 
 /** Keys by which a constrained location lets itself be asked; a study UID is narrower than any of them. */
-function narrowsDown({ study, query }: QueryRequest): boolean {
-  return study !== undefined || query.constraints.some(isNarrow)
+function narrowsDown({ study, query }: QueryRequest, takesGpi: boolean): boolean {
+  const keys = takesGpi ? [...query.constraints, ...query.linkConstraints] : query.constraints
+  return study !== undefined || keys.some(isNarrow)
 }
 
-function isNarrow({ path, value }: SearchConstraint): boolean {
-  if (path.length !== 1) return false
+export const isGpi = ({ path }: SearchConstraint): boolean => path[0] === linkTag.gpi
+
+function isNarrow({ path, value, empty }: SearchConstraint): boolean {
+  if (path.length !== 1 || empty) return false
   const literal = value.replace(/[*?]/g, '')
   switch (path[0]) {
     case tag.PatientID:
     case tag.AccessionNumber:
     case tag.StudyInstanceUID:
+    case linkTag.gpi:
       return literal !== ''
     case tag.PatientName:
       return (literal.match(/\p{L}/gu)?.length ?? 0) >= 3

@@ -1,20 +1,18 @@
-import type { Cluster, SearchRequest } from '../clusters/cluster.ts'
-import { Budget, fanOut } from '../clusters/fan-out.ts'
+import type { Cluster } from '../clusters/cluster.ts'
+import { Budget } from '../clusters/fan-out.ts'
+import type { Audience, Caller } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
-import type { Outcome } from '../core/outcome.ts'
 import type { Dataset } from '../dicom/dataset.ts'
-import { compileConstraints } from '../dicom/match.ts'
 import type { Query } from '../dicom/query.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
-import { canHide, completeRows } from './complete.ts'
-import { Counts } from './counts.ts'
-import { asksByDescription, Descriptions, showsDescription } from './describe.ts'
-import { type ClusterRows, type MergedRow, mergeRows } from './merge.ts'
-import { pageOf, sortRows } from './page.ts'
-import { type PlanRules, planQuery } from './plan.ts'
+import { Finishing } from './finish.ts'
+import type { LinkKnowledge } from './link.ts'
+import type { MergedRow } from './merge.ts'
+import type { PlanRules } from './plan.ts'
 import { render } from './render.ts'
-import { rowsBelow, verifyRows } from './verify.ts'
+import type { QueryReport } from './report.ts'
+import { Searches } from './searches.ts'
 
 /** One of the six QIDO-RS resources, PS3.18 10.6: rows of a level, all of them or below a study or series. */
 export interface QueryRequest {
@@ -24,18 +22,21 @@ export interface QueryRequest {
   readonly query: Query
   /** Absolute address of the DICOMweb root as the client sees it, without a trailing slash. */
   readonly base: string
+  readonly caller: Caller
 }
 
 export interface QueryAnswer {
   readonly rows: readonly Dataset[]
   /** Texts for `Warning: 299`, without code and agent. */
   readonly warnings: readonly string[]
+  readonly report: QueryReport
 }
 
 export interface QueryService {
   /**
    * Throws `LinkError`: `timed-out` when every cluster asked ran out of time, `unavailable` when all failed;
-   * one answer is enough for success, with a warning for each cluster that is missing from it.
+   * one answer is enough for success, with a warning for each cluster that is missing from it, unless the caller wants
+   * all or nothing: `bad-gateway`.
    */
   search(request: QueryRequest, signal: AbortSignal): Promise<QueryAnswer>
 }
@@ -43,116 +44,90 @@ export interface QueryService {
 export interface QueryDependencies {
   /** Home first, then by priority: the order in which they are believed about identity. */
   readonly clusters: readonly Cluster[]
-  readonly rules: PlanRules
+  readonly rules: Omit<PlanRules, 'refused'>
+  readonly link: LinkKnowledge
   /** Rows in one answer at most. */
   readonly maxResults: number
+  /** Rows of searches kept for clients that page. */
+  readonly maxSnapshotRows: number
   readonly clock: Clock
-  /** Told which clusters were seen to hold which studies; must not throw. */
-  readonly onHolders: (holders: readonly { study: Uid; cluster: string }[]) => void
+  /** What becomes of an answer that lacks a cluster, when the query does not say. */
+  readonly partial: Readonly<Record<'internal' | 'external', 'warn' | 'abort'>>
+  readonly index: HolderIndex
 }
 
-/** Plan → ask all at once → check → merge → page → complete what filters hid → describe → count → render. */
+/** Where studies were seen; hints that must not throw. */
+export interface HolderIndex {
+  /** Told which clusters were seen to hold which studies. */
+  readonly remember: (holders: readonly { study: Uid; cluster: string }[]) => void
+  /** Studies known to be at a cluster, as far as can be told. */
+  readonly countAt: (cluster: string) => Promise<number | undefined>
+}
+
+/** Plan → walk the clusters' rows in order → cut the page → complete what filters hid → count → tell → render. */
 export function createQueryService(deps: QueryDependencies): QueryService {
-  const counts = new Counts()
-  const descriptions = new Descriptions()
-  const rankOf = (id: string) => deps.clusters.findIndex((cluster) => cluster.id === id)
+  const searches = new Searches(deps)
+  const finishing = new Finishing(deps)
 
   return {
     async search(request, signal) {
       const { level, query } = request
+      const begun = deps.clock.now()
       using budget = new Budget(deps.clock, signal)
-      const plan = planQuery(request, deps.clusters, deps.rules)
-      const outcomes = await fanOut(plan.ask, budget, (cluster, own) => cluster.search(plan.request, own))
-      failWhenNobodyAnswered(outcomes)
+      const limit = Math.min(query.limit ?? deps.maxResults, deps.maxResults)
+      const { snapshot, resumed } = searches.open(request, finishing)
+      await snapshot.extend(query.offset + limit + 1, budget)
+      snapshot.ledger.requireAnswers()
+      const page = snapshot.slice(query.offset, query.offset + limit)
+      const { rows, inexact } = await finishing.finish(request, page, snapshot, budget)
+      searches.keep(request, snapshot)
+      if (level === 'study') deps.index.remember(holdersIn(rows))
+      await snapshot.ledger.lookUpKnown(deps.index.countAt)
+      const missing = snapshot.ledger.missing()
+      if (missing.length > 0 && abortsOn(request, deps.partial)) throw incomplete(missing)
 
-      const told = asksByDescription(plan.request)
-        ? await descriptions.ofAnswers(outcomes, plan.ask, budget)
-        : { answers: outcomes, outcomes: [] }
-      const { answers, warnings } = verifyAnswers(plan.request, told.answers, rankOf)
-      const sorted = sortRows(level, mergeRows(level, answers).values())
-      const { page, remaining } = pageOf(
-        sorted,
-        query.offset,
-        Math.min(query.limit ?? deps.maxResults, deps.maxResults),
-      )
-
-      const answered = plan.ask.filter((_, index) => outcomes[index]?.status === 'ok')
-      const whole = canHide(level, plan.request)
-        ? await completeRows(level, page, { clusters: answered, request: plan.request, rankOf }, budget)
-        : { rows: page, outcomes: [] }
-      const described = showsDescription(plan.request)
-        ? await descriptions.ofRows(whole.rows, deps.clusters, budget)
-        : { rows: whole.rows, outcomes: [] }
-      const counted = await counts.correct(level, described.rows, deps.clusters, budget)
-      if (level === 'study') deps.onHolders(holdersIn(counted.rows))
-
+      const remaining = { atLeast: Math.max(0, snapshot.size - query.offset - page.length), exact: snapshot.done }
       return {
-        rows: counted.rows.map(({ dataset }) => render(level, dataset, request.base)),
+        rows: rows.map(({ dataset }) => render(level, dataset, request.base)),
         warnings: [
-          ...plan.skipped.map(({ cluster, why }) => `Results are incomplete: cluster ${cluster} ${why}`),
-          ...missing([...outcomes, ...told.outcomes, ...whole.outcomes, ...described.outcomes]),
-          ...warnings,
-          ...inexactCounts(counted.inexact),
-          ...(remaining > 0 ? [`There are ${remaining} additional results that can be requested`] : []),
-          ...(query.ignored ?? []).map((key) => `Rows of this level cannot be matched by ${key}; it was ignored`),
-          ...(query.fuzzyMatching ? [literalMatchingOnly] : []),
+          ...missing.map((what) => `Results are incomplete: ${what}`),
+          ...inexactCounts(inexact),
+          ...additional(remaining),
+          ...unsupported(query),
         ],
+        report: { ...snapshot.ledger.report(), resumed, remaining, durationMs: deps.clock.now() - begun },
       }
     },
   }
 }
 
-/** The text of PS3.18 8.3.4.2.1, for clients that asked for fuzzy matching. */
-const literalMatchingOnly = 'The fuzzymatching parameter is not supported. Only literal matching has been performed.'
+const abortsOn = ({ query, caller }: QueryRequest, policy: QueryDependencies['partial']): boolean =>
+  (query.partial ?? policy[policyFor(caller.audience)]) === 'abort'
 
-function failWhenNobodyAnswered(outcomes: readonly Outcome<unknown>[]): void {
-  const failed = outcomes.filter((outcome) => outcome.status === 'failed')
-  if (failed.length === 0 || failed.length < outcomes.length) return
-  const told = failed.map(({ cluster, reason }) => `${cluster} ${reason}`).join(', ')
-  const late = failed.every(({ reason }) => reason === 'timed-out')
-  throw new LinkError(late ? 'timed-out' : 'unavailable', `no cluster answered the query: ${told}`, {
-    cause: failed[0]?.error,
-  })
-}
+const policyFor = (audience: Audience) => (audience === 'internal' ? 'internal' : 'external')
 
-/**
- * Keeps from each answer what matches; an answer that cannot be checked is left out with a warning. Throws when that
- * leaves none: nobody can say whether there is something.
- */
-function verifyAnswers(
-  request: SearchRequest,
-  outcomes: readonly Outcome<{ rows: readonly Dataset[]; truncated: boolean }>[],
-  rankOf: (cluster: string) => number,
-): { answers: ClusterRows[]; warnings: string[] } {
-  const constraints = compileConstraints(request.constraints)
-  const answers: ClusterRows[] = []
-  const warnings: string[] = []
-  const unable: string[] = []
-  for (const outcome of outcomes) {
-    if (outcome.status !== 'ok') continue
-    const { cluster, value } = outcome
-    const { rows, unverifiable } = verifyRows(rowsBelow(request, value.rows), constraints)
-    if (unverifiable.length > 0) {
-      unable.push(`cluster ${cluster} cannot match by ${unverifiable.join(', ')}`)
-      continue
-    }
-    if (value.truncated) warnings.push(`Results are incomplete: cluster ${cluster} has more than ${request.limit} rows`)
-    answers.push({ cluster, rank: rankOf(cluster), rows })
-  }
-  if (answers.length === 0 && unable.length > 0) throw new LinkError('bad-gateway', unable.join('; '))
-  return { answers, warnings: [...warnings, ...unable.map((text) => `Results are incomplete: ${text}`)] }
-}
-
-function missing(outcomes: readonly Outcome<unknown>[]): string[] {
-  const failed = outcomes.filter((outcome) => outcome.status === 'failed')
-  const reasons = new Map(failed.map(({ cluster, reason }) => [cluster, reason]))
-  return [...reasons].map(([cluster, reason]) => `Results are incomplete: cluster ${cluster} ${reason}`)
-}
+const incomplete = (missing: readonly string[]): LinkError =>
+  new LinkError('bad-gateway', `the answer would be incomplete: ${missing.join('; ')}`)
 
 const inexactCounts = (uids: readonly string[]) =>
   uids.length === 0
     ? []
     : [`The counts of ${uids.length} rows are the largest of their copies', not those of the union`]
+
+/** The text of PS3.18 8.3.4.4; of a search that was not walked to its end the number is what is known so far. */
+const additional = ({ atLeast, exact }: QueryReport['remaining']): string[] =>
+  atLeast === 0 ? [] : [`There are ${exact ? '' : 'at least '}${atLeast} additional results that can be requested`]
+
+/** The texts of PS3.18 8.3.4.2 and 8.3.4.6, for clients that asked for what is not done. */
+const unsupported = ({ ignored = [], fuzzyMatching, constraints, multipleValueMatching }: Query): string[] => [
+  ...ignored.map((key) => `Rows of this level cannot be matched by ${key}; it was ignored`),
+  ...(fuzzyMatching && !constraints.some(({ fuzzy }) => fuzzy)
+    ? ['The fuzzymatching parameter is not supported. Only literal matching has been performed.']
+    : []),
+  ...(multipleValueMatching
+    ? ['The multiplevaluematching parameter is not supported. Multiple Value Matching has not been performed.']
+    : []),
+]
 
 const holdersIn = (rows: readonly MergedRow[]) =>
   rows.flatMap(({ uid, copies }) => (isUid(uid) ? copies.map(({ cluster }) => ({ study: uid, cluster })) : []))

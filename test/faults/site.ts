@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createDicomwebCluster } from '../../src/clusters/dicomweb.ts'
 import { MonitoredCluster } from '../../src/clusters/health.ts'
 import { createClusters } from '../../src/clusters/registry.ts'
+import { querySwitches } from '../../src/clusters/visible.ts'
 import { type Config, configSchema } from '../../src/config/schema.ts'
 import { systemClock as clock } from '../../src/core/clock.ts'
 import { noTelemetry } from '../../src/core/telemetry.ts'
@@ -12,6 +13,7 @@ import { createAuthenticate } from '../../src/http/auth.ts'
 import { createLog } from '../../src/http/log.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { listen } from '../../src/http/server.ts'
+import { parseMappings } from '../../src/link/mappings.ts'
 import { createQueryService } from '../../src/query/service.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { createStoreService } from '../../src/store/service.ts'
@@ -29,6 +31,9 @@ export interface Site extends AsyncDisposable {
 }
 
 export interface SiteOptions {
+  readonly site?: string
+  /** Ids of the clusters that are proxies like this one. */
+  readonly peers?: readonly string[]
   readonly limits?: Partial<Config['limits']>
   /** Of every cluster. */
   readonly cluster?: object
@@ -38,7 +43,7 @@ export interface SiteOptions {
 /** Clusters by id; the first one is home. */
 export async function startSite(archives: Record<string, FakeArchive>, options: SiteOptions = {}): Promise<Site> {
   const config = configSchema.parse({
-    site: 'test',
+    site: options.site ?? 'test',
     listen: { port: 0 },
     log: { level: 'silent' },
     viewer: false,
@@ -50,12 +55,18 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
       dicomweb,
       priority: 10 - index,
       timeoutMs: 2000,
+      ...(options.peers?.includes(id) && { link: `${dicomweb}/link` }),
       ...options.cluster,
     })),
   })
   const log = createLog(config)
   const watched = config.clusters.map((cluster) => {
-    const inner = createDicomwebCluster(cluster, { limits: config.limits, clock, telemetry: noTelemetry })
+    const inner = createDicomwebCluster(cluster, {
+      limits: config.limits,
+      site: config.site,
+      clock,
+      telemetry: noTelemetry,
+    })
     return new MonitoredCluster(inner, { clock, telemetry: noTelemetry, log })
   })
   const clusters = createClusters(watched)
@@ -94,13 +105,14 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
 }
 
 function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>) {
-  const { maxBufferedPartBytes, maxJsonBytes, maxResults, maxRowsPerCluster } = config.limits
+  const { maxBufferedPartBytes, maxJsonBytes, maxResults, maxRowsPerCluster, maxSnapshotRows } = config.limits
   const index = { holdersOf: async () => [], remember: () => undefined, forget: () => undefined }
   const replicated: string[] = []
   return {
     replicated,
     retrieve: createRetrieveService({
       clusters: clusters.all,
+      queries: querySwitches(config.clusters),
       bulkdataKey: Buffer.from('key'),
       status: () => clusters.status(),
       index,
@@ -109,10 +121,16 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
     }),
     query: createQueryService({
       clusters: clusters.all,
-      rules: { constrained: new Set(), maxRowsPerCluster },
+      rules: { clusters: new Map(), queries: querySwitches(config.clusters), maxRowsPerCluster },
+      link: {
+        records: async () => new Map(),
+        mappings: () => parseMappings('{ specialty: [], bodyPart: [] }', 'none'),
+      },
       maxResults,
+      maxSnapshotRows,
+      partial: config.partial,
       clock,
-      onHolders: () => undefined,
+      index: { remember: () => undefined, countAt: async () => undefined },
     }),
     store: createStoreService({
       home: clusters.home,

@@ -1,17 +1,20 @@
 import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { Hono } from 'hono'
+import type { AttributesService, PatchOptions } from '../../src/attributes/service.ts'
 import type { ClusterStatus } from '../../src/clusters/registry.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Audience } from '../../src/core/audience.ts'
 import { systemClock } from '../../src/core/clock.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
+import { parseUid } from '../../src/dicom/uid.ts'
 import { type AppDependencies, createApp } from '../../src/http/app.ts'
 import { createAuthenticate } from '../../src/http/auth.ts'
 import type { Env } from '../../src/http/context.ts'
 import { createLog } from '../../src/http/log.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
+import type { LinkRecord } from '../../src/link/record.ts'
 import type { QueryAnswer, QueryRequest, QueryService } from '../../src/query/service.ts'
 import type { Requester, RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
 import type { StoreRequest, StoreService } from '../../src/store/service.ts'
@@ -44,6 +47,14 @@ export const found = (rows: QueryAnswer['rows'], warnings: readonly string[] = [
   report: { sources: [], rounds: [], resumed: false, remaining: { atLeast: 0, exact: true }, durationMs: 0 },
 })
 
+/** What was told about a study, its version the last of the changes. */
+export const toldOf = (told: Partial<LinkRecord> = {}): LinkRecord => ({
+  study: parseUid(study, 'test'),
+  comments: [],
+  version: 0,
+  ...told,
+})
+
 interface Asked {
   readonly service: string
   readonly request: unknown
@@ -68,6 +79,13 @@ export class FakeServices {
     for await (const { body } of parts) for await (const _ of body);
     return { status: 200, response: {} }
   }
+  onGetAttributes: AttributesService['get'] = async () => toldOf()
+  onHistory: AttributesService['history'] = async () => []
+  onPatch: (change: unknown, options: PatchOptions) => ReturnType<AttributesService['patch']> = async () => ({
+    record: toldOf({ version: 1 }),
+    changed: ['reportStatus'],
+    forced: false,
+  })
 
   readonly query: QueryService = {
     search: (request, signal) => this.#remember('search', request, { signal }, () => this.onSearch(request, signal)),
@@ -82,6 +100,15 @@ export class FakeServices {
   }
   readonly store: StoreService = {
     store: (request, signal) => this.#remember('store', request, { signal }, () => this.onStore(request, signal)),
+  }
+
+  readonly attributes: AttributesService = {
+    get: (it, caller, signal) =>
+      this.#remember('attributes', { study: it, caller }, { signal }, () => this.onGetAttributes(it, caller, signal)),
+    history: (it, caller, signal) =>
+      this.#remember('history', { study: it, caller }, { signal }, () => this.onHistory(it, caller, signal)),
+    patch: (it, change, options, signal) =>
+      this.#remember('patch', { study: it, change, ...options }, { signal }, () => this.onPatch(change, options)),
   }
 
   #parts(service: string, request: unknown, requester: Requester) {
@@ -163,6 +190,7 @@ export async function startSite(settings: object = {}, options: SiteOptions = {}
     query: services.query,
     retrieve: services.retrieve,
     store: services.store,
+    attributes: services.attributes,
     clusters: { status: () => clusterStates },
     queues: async () => [{ cluster: 'south', depth: 3, oldestAgeMs: 4500 }],
     authenticate: createAuthenticate(config.auth, clock),

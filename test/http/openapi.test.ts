@@ -9,6 +9,7 @@ import { createMetrics } from '../../src/http/metrics.ts'
 import {
   configOf,
   found,
+  found,
   instance,
   instancePath,
   part,

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LinkError } from '../../src/core/errors.ts'
-import { RawClient, type Site, series, startSite, study } from './harness.ts'
+import { found, RawClient, type Site, series, startSite, study } from './harness.ts'
 
 let site: Site
 beforeEach(async () => {
@@ -29,7 +29,7 @@ describe('the six resources', () => {
 
   it('answer with the rows as they are', async () => {
     const rows = [{ '00100010': { vr: 'PN', Value: [{ Alphabetic: 'Müller^Jürgen' }] } }]
-    site.services.onSearch = async () => ({ rows, warnings: [] })
+    site.services.onSearch = async () => found(rows)
     const response = await site.fetch('/dicom-web/studies')
     expect(await response.json()).toEqual(rows)
   })
@@ -57,7 +57,7 @@ describe('warnings', () => {
       'There are 7 additional results that can be requested',
       'Results are incomplete: cluster b timed-out',
     ]
-    site.services.onSearch = async () => ({ rows: [], warnings })
+    site.services.onSearch = async () => found([], warnings)
     using client = await RawClient.open(site.address)
     client.get('/dicom-web/studies')
     const text = await client.until('\r\n\r\n')
@@ -66,7 +66,7 @@ describe('warnings', () => {
   })
 
   it('cannot break out of their line and carry no characters that headers cannot', async () => {
-    site.services.onSearch = async () => ({ rows: [], warnings: ['a\r\nSet-Cookie: x=1\u0000 漢字 ü'] })
+    site.services.onSearch = async () => found([], ['a\r\nSet-Cookie: x=1\u0000 漢字 ü'])
     const response = await site.fetch('/dicom-web/studies')
     expect(response.headers.get('set-cookie')).toBeNull()
     expect(response.headers.get('warning')).toBe('299 north: a??Set-Cookie: x=1? ?? ü')
@@ -74,7 +74,7 @@ describe('warnings', () => {
 
   it('are bounded in number and length', async () => {
     const warnings = Array.from({ length: 300 }, (_, index) => `${index}${'x'.repeat(1000)}`)
-    site.services.onSearch = async () => ({ rows: [], warnings })
+    site.services.onSearch = async () => found([], warnings)
     const warning = (await site.fetch('/dicom-web/studies')).headers.get('warning') ?? ''
     expect(warning.split('299 north: ').length - 1).toBe(16)
     expect(warning).toContain('There are 285 more warnings')

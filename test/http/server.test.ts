@@ -3,6 +3,7 @@ import { LinkError } from '../../src/core/errors.ts'
 import type { Part } from '../../src/dicom/multipart.ts'
 import {
   chunks,
+  found,
   instancePath,
   part,
   partsOf,
@@ -147,7 +148,7 @@ describe('a client that leaves', () => {
 
   it('is not one that only ends its side after asking', async () => {
     const { services, address } = await start()
-    services.onSearch = async () => ({ rows: [{ '0020000D': { vr: 'UI', Value: [study] } }], warnings: [] })
+    services.onSearch = async () => found([{ '0020000D': { vr: 'UI', Value: [study] } }])
     using client = await RawClient.open(address)
     client.get('/dicom-web/studies', 'Connection: close\r\n')
     client.socket.end()
@@ -196,7 +197,7 @@ describe('a slow client', () => {
   it('is cut as well when its answer is one text', async () => {
     const { services, address, logged } = await start({ limits: { clientIdleTimeoutMs: 50 } })
     const rows = [{ '00104000': { vr: 'LT', Value: ['x'.repeat(32 * 1024 * 1024)] } }]
-    services.onSearch = async () => ({ rows, warnings: [] })
+    services.onSearch = async () => found(rows)
     using client = await RawClient.open(address)
     const [cut, ended] = [logged('answer-cut'), logged('request')]
     client.get('/dicom-web/studies')
@@ -208,7 +209,7 @@ describe('a slow client', () => {
   it('gets a large text whole, with its length', async () => {
     const { services, fetch } = await start()
     const value = 'x'.repeat(4 * 1024 * 1024)
-    services.onSearch = async () => ({ rows: [{ '00104000': { vr: 'LT', Value: [value] } }], warnings: [] })
+    services.onSearch = async () => found([{ '00104000': { vr: 'LT', Value: [value] } }])
     const response = await fetch('/dicom-web/studies')
     const text = await response.text()
     expect(response.headers.get('content-length')).toBe(String(text.length))

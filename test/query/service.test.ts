@@ -1,25 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import { firstNumber, firstString, strings } from '../../src/dicom/dataset.ts'
-import { parseQuery } from '../../src/dicom/query.ts'
 import { tag } from '../../src/dicom/tags.ts'
-import { createQueryService } from '../../src/query/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
-
-const signal = new AbortController().signal
-const base = 'https://proxy.example/dicom-web'
+import { queryOver } from '../support/query.ts'
 
 function setup(clusters: MemoryCluster[], constrained: string[] = [], clock = new FakeClock()) {
-  const service = createQueryService({
-    clusters,
-    rules: { constrained: new Set(constrained), maxRowsPerCluster: 1000 },
-    maxResults: 100,
+  const ask = queryOver(clusters, {
     clock,
-    onHolders: () => undefined,
+    rules: Object.fromEntries(constrained.map((id) => [id, { constrained: true }])),
   })
-  return (search: string, level: 'study' | 'series' | 'instance' = 'study') =>
-    service.search({ level, query: parseQuery(level, search), base }, signal)
+  return (search: string, level: 'study' | 'series' | 'instance' = 'study') => ask(search, { level })
 }
 
 const studies = (rows: readonly object[]) => rows.map((row) => firstString(row as never, tag.StudyInstanceUID))
@@ -35,7 +27,7 @@ describe('a query', () => {
     const { rows, warnings } = await setup(clusters)('')
     expect(studies(rows).toSorted()).toEqual(made.map(({ study }) => study).toSorted())
     expect(JSON.stringify(rows)).not.toMatch(/secret/i)
-    expect(firstString(rows[0] ?? {}, tag.RetrieveURL)).toMatch(`${base}/studies/`)
+    expect(firstString(rows[0] ?? {}, tag.RetrieveURL)).toMatch(`https://proxy.example/dicom-web/studies/`)
     expect(warnings).toEqual([])
   })
 
@@ -156,6 +148,7 @@ describe('a query', () => {
     expect((await pending).warnings).toEqual(['Results are incomplete: cluster south timed-out'])
     const alone = setup([hung], [], clock)('')
     const refused = expect(alone).rejects.toMatchObject({ code: 'timed-out' })
+    await turn()
     await clock.advance(hung.timeoutMs)
     await refused
   })

@@ -1,0 +1,53 @@
+import { type AttributesService, createAttributesService, type Existence } from '../attributes/service.ts'
+import type { Caller } from '../core/audience.ts'
+import { systemClock as clock } from '../core/clock.ts'
+import type { Database } from '../db/connect.ts'
+import { changeLinkRecord, linkHistoryOf, linkRecordsOf } from '../db/link-store.ts'
+import { tag } from '../dicom/tags.ts'
+import type { Uid } from '../dicom/uid.ts'
+import type { QueryService } from '../query/service.ts'
+
+export interface AttributesParts {
+  readonly db: Database
+  readonly query: QueryService
+  /** Resolves when it is certain that the other clusters come to know. */
+  readonly onChanged: (study: Uid) => Promise<void>
+}
+
+/** The service for what this site is told about studies. */
+export const attributesServiceOf = ({ db, query, onChanged }: AttributesParts): AttributesService =>
+  createAttributesService({
+    exists: (study, caller, signal) => exists(query, { study, caller }, signal),
+    records: (studies) => linkRecordsOf(db, studies),
+    change: (study, change, options) => changeLinkRecord(db, study, change, options),
+    history: (study, limit) => linkHistoryOf(db, study, limit),
+    onChanged,
+    clock,
+  })
+
+/** Not found is known only when nothing is missing from the answer, which its warnings would say. */
+async function exists(
+  query: QueryService,
+  { study, caller }: { readonly study: Uid; readonly caller: Caller },
+  signal: AbortSignal,
+): Promise<Existence> {
+  const { rows, warnings } = await query.search(
+    {
+      level: 'study',
+      query: {
+        constraints: [{ path: [tag.StudyInstanceUID], value: study }],
+        linkConstraints: [],
+        includeFields: [],
+        limit: 1,
+        offset: 0,
+        fuzzyMatching: false,
+        partial: 'warn',
+      },
+      base: '',
+      caller,
+    },
+    signal,
+  )
+  if (rows.length > 0) return 'yes'
+  return warnings.length > 0 ? 'unknown' : 'no'
+}

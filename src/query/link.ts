@@ -1,0 +1,84 @@
+import type { Dataset, Tag } from '../dicom/dataset.ts'
+import { type CompiledConstraint, compileConstraint, compileConstraints, matchConstraint } from '../dicom/match.ts'
+import { linkBlock, linkCreatorTag } from '../dicom/private-dictionary.ts'
+import type { Query } from '../dicom/query.ts'
+import { tag } from '../dicom/tags.ts'
+import { isUid, type Uid } from '../dicom/uid.ts'
+import { linkAliases, linkAttributes } from '../link/attributes.ts'
+import { factsOf, type Mappings, mapStudy } from '../link/mappings.ts'
+import type { LinkRecord } from '../link/record.ts'
+import type { SeriesFacts } from './facts.ts'
+import type { MergedRow } from './merge.ts'
+import { isEither, isGpi } from './plan.ts'
+
+/** Where link attributes come from beside the clusters' own rows. */
+export interface LinkKnowledge {
+  /** What this site has been told of these studies. */
+  readonly records: (studies: readonly Uid[]) => Promise<ReadonlyMap<string, LinkRecord>>
+  readonly mappings: () => Mappings
+}
+
+/** Rows of studies with all their link attributes; `facts` of their copies are known as far as they can be. */
+export async function withLinkAttributes(
+  rows: readonly MergedRow[],
+  knowledge: LinkKnowledge,
+  told: {
+    readonly facts: SeriesFacts
+    readonly roleOf: (cluster: string) => string
+    readonly home: string
+    readonly unhonouredBy: (clusters: readonly string[]) => readonly string[]
+  },
+): Promise<MergedRow[]> {
+  const records = await knowledge.records(rows.flatMap(({ uid }) => (isUid(uid) ? [uid] : [])))
+  const mappings = knowledge.mappings()
+  return rows.map((row) => {
+    const series = row.copies.flatMap((copy) => told.facts.of(copy)?.rows ?? [])
+    const { specialty, bodyPart } = mapStudy(mappings, factsOf(row.dataset, series))
+    const attributes = linkAttributes({
+      merged: row.dataset,
+      copies: row.copies.map((copy) => ({ ...copy, role: told.roleOf(copy.cluster) })),
+      record: records.get(row.uid),
+      mapped: { specialty: specialty.values, bodyPart: bodyPart.values },
+      home: told.home,
+      unhonoured: told.unhonouredBy(row.copies.map(({ cluster }) => cluster)),
+    })
+    return { ...row, dataset: { ...withoutLinkBlock(row.dataset), ...attributes } }
+  })
+}
+
+/** Which rows, with their link attributes, a query asks for. */
+export function linkFilter(query: Query): (row: MergedRow) => boolean {
+  if (!isEither(query)) {
+    const constraints = compileConstraints(query.linkConstraints)
+    return ({ dataset }) => constraints.every((constraint) => meets(dataset, constraint))
+  }
+  const gpi = query.linkConstraints.filter(isGpi).map(compileConstraint)
+  const others = compileConstraints(query.linkConstraints.filter((constraint) => !isGpi(constraint)))
+  const patient = query.constraints.filter(isPatientID).map(compileConstraint)
+  return ({ dataset, copies }) =>
+    others.every((constraint) => meets(dataset, constraint)) &&
+    (gpi.every((constraint) => meets(dataset, constraint)) ||
+      copies.some(({ row }) => patient.every((constraint) => meets(row, constraint))))
+}
+
+/** Keys that every copy is matched by itself: of a patient ID and a GPI either will do, which only the whole row tells. */
+export const copyConstraints = (query: Query): Query['constraints'] =>
+  isEither(query) ? query.constraints.filter((constraint) => !isPatientID(constraint)) : query.constraints
+
+/** What peers wrote, in whatever block: it has gone into our own. */
+const withoutLinkBlock = (row: Dataset): Dataset =>
+  Object.fromEntries(Object.entries(row).filter(([key]) => !key.startsWith(linkBlock.group)))
+
+/** Without the link attributes that the client did not ask for. */
+export function shownOf(row: Dataset, columns: ReadonlySet<Tag>): Dataset {
+  const isPrivate = (key: Tag) => key.startsWith(linkBlock.group)
+  const hasPrivate = [...columns].some(isPrivate)
+  const isShown = (key: Tag) =>
+    key === linkCreatorTag ? hasPrivate : columns.has(key) || !(isPrivate(key) || linkAliases.has(key))
+  return Object.fromEntries(Object.entries(row).filter(([key]) => isShown(key)))
+}
+
+const isPatientID = ({ path }: Query['constraints'][number]): boolean => path.length === 1 && path[0] === tag.PatientID
+
+const meets = (dataset: Dataset, constraint: CompiledConstraint): boolean =>
+  matchConstraint(dataset, constraint) === 'match'

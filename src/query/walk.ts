@@ -1,0 +1,243 @@
+import type { Cluster, SearchAnswer, SearchRequest } from '../clusters/cluster.ts'
+import { type Budget, fanOut } from '../clusters/fan-out.ts'
+import type { Outcome } from '../core/outcome.ts'
+import { type Dataset, firstString } from '../dicom/dataset.ts'
+import { separable } from '../dicom/match.ts'
+import { tag } from '../dicom/tags.ts'
+import type { Ledger } from './ledger.ts'
+import { type Copy, identityOf, type Level, type MergedRow, mergeCopies } from './merge.ts'
+import { sortRows } from './page.ts'
+import type { ClusterPlan, QueryPlan } from './plan.ts'
+import type { Verified } from './verify.ts'
+import { boundsOf, type Density, describeWindow, type Window, Windows, withWindow } from './windows.ts'
+
+/** The same for all walks of a service. */
+export interface WalkDependencies {
+  readonly search: (cluster: Cluster, request: SearchRequest, signal: AbortSignal) => Promise<SearchAnswer>
+  /** Keeps what matches of one cluster's answer, or says that it cannot be told. */
+  readonly verify: (cluster: Cluster, request: SearchRequest, answer: SearchAnswer, budget: Budget) => Promise<Verified>
+  /** Clusters known to have more rows of such a search than are taken in one go, with their density. */
+  readonly large: LargeSearches
+  readonly now: () => number
+  readonly maxRowsPerCluster: number
+}
+
+/** Remembered by cluster and search: whoever had too many rows is not asked for all of them again. */
+export interface LargeSearches {
+  get(cluster: string): Density | undefined
+  set(cluster: string, density: Density): void
+}
+
+/** Rows that answers are asked for at least: small archives give all they have in one round. */
+const fewestRows = 500
+
+/**
+ * The rows of a search in their order, the newest studies first, found as far as they are wanted: all rows of clusters
+ * that have few, those of large ones by windows of study dates. A row's place never changes once it is found, and
+ * nothing comes twice.
+ */
+export class Walk {
+  readonly #level: Level
+  readonly #plans: readonly ClusterPlan[]
+  readonly #deps: WalkDependencies
+  readonly #ledger: Ledger
+  readonly #rankOf: (cluster: string) => number
+  /** Copies found of rows that are not in reach yet, and what was taken already. */
+  readonly #found = new Map<string, Copy[]>()
+  readonly #taken = new Set<string>()
+  /** Clusters whose rows are asked for by windows. */
+  #windowed: ClusterPlan[] = []
+  #windows: Windows | undefined
+  #begun = false
+
+  constructor(
+    request: { readonly level: Level; readonly plan: QueryPlan; readonly rankOf: (cluster: string) => number },
+    ledger: Ledger,
+    deps: WalkDependencies,
+  ) {
+    this.#level = request.level
+    this.#plans = request.plan.ask.filter(({ onlyCopies }) => !onlyCopies)
+    this.#rankOf = request.rankOf
+    this.#ledger = ledger
+    this.#deps = deps
+  }
+
+  /** Whether every row has been given. */
+  get done(): boolean {
+    return this.#begun && (this.#windows === undefined || this.#windows.done) && this.#found.size === 0
+  }
+
+  /** The next rows in order: at least `wanted` of them unless they are the last. */
+  async next(wanted: number, budget: Budget): Promise<MergedRow[]> {
+    const rows: MergedRow[] = []
+    if (!this.#begun) await this.#begin(wanted, budget)
+    for (;;) {
+      rows.push(...this.#takeReached())
+      if (rows.length >= wanted || !this.#windows || this.#windows.done) return rows
+      await this.#askWindow(this.#windows, wanted - rows.length, budget)
+    }
+  }
+
+  /** Everything of clusters that have little; of the others it comes out that they have more. */
+  async #begin(wanted: number, budget: Budget): Promise<void> {
+    const bounds = this.#level === 'study' ? boundsOf(this.#plans[0]?.request.constraints ?? []) : undefined
+    const most = this.#deps.maxRowsPerCluster
+    const limit = bounds ? Math.min(most, Math.max(fewestRows, 2 * wanted)) : most
+    const isLarge = ({ cluster }: ClusterPlan) => bounds !== undefined && this.#deps.large.get(cluster.id) !== undefined
+    const whole = this.#plans.filter((plan) => !isLarge(plan))
+    const answers = await this.#ask(whole, 'whole', ({ request }) => ({ ...request, limit }), budget)
+    const cut = answers.filter(({ truncated }) => truncated)
+    const kept = bounds ? answers.filter(({ truncated }) => !truncated) : answers
+    for (const { plan, rows } of kept) this.#add(plan, rows)
+    if (!bounds)
+      this.#ledger.truncated(
+        cut.map(({ plan }) => plan),
+        most,
+      )
+    const large = [...this.#plans.filter(isLarge), ...cut.map(({ plan }) => plan)]
+    if (bounds && large.length > 0) this.#walkByDates(large, bounds)
+    this.#begun = true
+  }
+
+  #walkByDates(large: ClusterPlan[], bounds: NonNullable<ReturnType<typeof boundsOf>>): void {
+    this.#windowed = large
+    const known = large.flatMap(({ cluster }) => this.#deps.large.get(cluster.id) ?? [])
+    const density = known.length === large.length ? joined(known) : undefined
+    this.#windows = new Windows(bounds, this.#deps.now(), density)
+  }
+
+  async #askWindow(windows: Windows, needed: number, budget: Budget): Promise<void> {
+    const window = windows.next()
+    const most = this.#deps.maxRowsPerCluster
+    const before = this.#found.size
+    const requestOf = ({ request }: ClusterPlan) => ({ ...request, ...inWindow(request, window), limit: most })
+    const answers = await this.#ask(this.#windowed, describeWindow(window), requestOf, budget, window)
+    const cut = answers.filter(({ truncated }) => truncated).map(({ plan }) => plan)
+    if (cut.length > 0 && windows.narrow()) return
+    this.#ledger.truncated(cut, most)
+    for (const { plan, rows } of answers) this.#add(plan, rows)
+    this.#learn(window, answers)
+    windows.pass(this.#found.size - before, needed)
+  }
+
+  /** One question to several clusters; those that failed or could not be checked are not asked again. */
+  async #ask(
+    plans: readonly ClusterPlan[],
+    asked: string,
+    requestOf: (plan: ClusterPlan) => SearchRequest,
+    budget: Budget,
+    window?: Window,
+  ): Promise<Answer[]> {
+    const begun = this.#deps.now()
+    const able = new Map(
+      plans.map((plan) => [plan.cluster, plan] as const).filter(([{ id }]) => this.#ledger.isAble(id)),
+    )
+    if (able.size === 0) return []
+    const outcomes = await fanOut([...able.keys()], budget, (cluster, signal) =>
+      this.#deps.search(cluster, requestOf(able.get(cluster) as ClusterPlan), signal),
+    )
+    const plansAsked = [...able.values()]
+    const kept = await Promise.all(
+      outcomes.map((outcome, index) => this.#keep(plansAsked[index] as ClusterPlan, outcome, budget, window)),
+    )
+    const answers = kept.filter((answer) => answer !== undefined)
+    this.#ledger.round({
+      asked,
+      clusters: plansAsked.map(({ cluster }) => cluster.id),
+      rows: answers.reduce((sum, { rows }) => sum + rows.length, 0),
+      durationMs: this.#deps.now() - begun,
+    })
+    return answers
+  }
+
+  async #keep(
+    plan: ClusterPlan,
+    outcome: Outcome<SearchAnswer>,
+    budget: Budget,
+    window?: Window,
+  ): Promise<Answer | undefined> {
+    this.#ledger.answered(plan, outcome)
+    if (outcome.status !== 'ok') return undefined
+    const { rows, unverifiable } = await this.#deps.verify(plan.cluster, plan.request, outcome.value, budget)
+    if (unverifiable.length > 0) {
+      this.#ledger.unable(plan.cluster.id, unverifiable)
+      return undefined
+    }
+    const inside = window ? rows.filter((row) => isInside(row, window)) : rows
+    return { plan, rows: inside, truncated: outcome.value.truncated }
+  }
+
+  #add({ cluster }: ClusterPlan, rows: readonly Dataset[]): void {
+    const rank = this.#rankOf(cluster.id)
+    let kept = 0
+    for (const row of rows) {
+      const identity = identityOf(this.#level, row)
+      if (identity === undefined || this.#taken.has(identity)) continue
+      const copies = this.#found.get(identity)
+      if (!copies) this.#found.set(identity, [{ cluster: cluster.id, rank, row }])
+      else if (copies.every((copy) => copy.cluster !== cluster.id)) copies.push({ cluster: cluster.id, rank, row })
+      kept++
+    }
+    this.#ledger.matched(cluster.id, kept)
+  }
+
+  /** What comes before everything that has not been asked for yet. */
+  #takeReached(): MergedRow[] {
+    const reached = this.#windows ? this.#windows.reached : ''
+    if (reached === undefined) return []
+    const rows: MergedRow[] = []
+    for (const [identity, copies] of this.#found) {
+      const row = mergeCopies(this.#level, copies)
+      if (dateOf(row.dataset) < reached) continue
+      rows.push(row)
+      this.#taken.add(identity)
+      this.#found.delete(identity)
+    }
+    return sortRows(this.#level, rows)
+  }
+
+  #learn(window: Window, answers: readonly Answer[]): void {
+    if (window.kind === 'undated' || !window.range.from) return
+    const to = window.range.to ?? dayOf(this.#deps.now())
+    const days = Math.max(1, daysBetween(window.range.from, to))
+    for (const { plan, rows } of answers) {
+      const known = this.#deps.large.get(plan.cluster.id)
+      // The first windows tell of the newest rows, which the next search is about too.
+      if (known === undefined || known.rows === 0) this.#deps.large.set(plan.cluster.id, { rows: rows.length, days })
+    }
+  }
+}
+
+/** What one cluster gave that matches. */
+interface Answer {
+  readonly plan: ClusterPlan
+  readonly rows: readonly Dataset[]
+  readonly truncated: boolean
+}
+
+const joined = (densities: readonly Density[]): Density => ({
+  rows: densities.reduce((sum, { rows, days }) => sum + (rows / days) * 1000, 0),
+  days: 1000,
+})
+
+/** A time of day belongs to the query's own range of dates: within a window of it, it would exclude too much. */
+function inWindow(request: SearchRequest, window: Window): Partial<SearchRequest> {
+  if (window.kind === 'undated') return { undated: true }
+  return { constraints: withWindow(separable(request.constraints), window.range) }
+}
+
+function isInside(row: Dataset, window: Window): boolean {
+  const date = dateOf(row)
+  if (window.kind === 'undated') return date === ''
+  const { from = '', to } = window.range
+  return date !== '' && date >= from && (to === undefined || date <= to)
+}
+
+const dateOf = (row: Dataset): string => (firstString(row, tag.StudyDate) ?? '').replaceAll(/\D/g, '')
+
+const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
+
+const daysBetween = (from: string, to: string): number => (parseDay(to) - parseDay(from)) / 86_400_000 + 1
+
+const parseDay = (date: string): number =>
+  Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))

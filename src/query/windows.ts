@@ -1,0 +1,144 @@
+import type { SearchConstraint } from '../clusters/cluster.ts'
+import { tag } from '../dicom/tags.ts'
+import { parseRange } from '../dicom/temporal.ts'
+
+/**
+ * Archives do not sort, so the newest studies of a large one cannot be had by asking for its first rows. They are asked
+ * for the last days instead, then for the days before, until there are enough; what has no date comes last.
+ */
+
+/** Study dates from and to, `YYYYMMDD`, both inclusive; open where absent. */
+export interface DateRange {
+  readonly from?: string
+  readonly to?: string
+}
+
+export type Window = { readonly kind: 'dates'; readonly range: DateRange } | { readonly kind: 'undated' }
+
+/** How many rows there were in how many days: what the next window is sized by. */
+export interface Density {
+  readonly rows: number
+  readonly days: number
+}
+
+/** Rows a window gets on top of what is needed, so that one of average density suffices. */
+const margin = 1.25
+/** How much longer or shorter than the one before it a window may be. */
+const maxGrowth = 8
+const firstDays = 2
+const oldest = '19000101'
+const dayMs = 86_400_000
+
+/** The dates a query is about: all, those of its key, or `undefined` when windows make no sense. */
+export function boundsOf(constraints: readonly SearchConstraint[]): DateRange | undefined {
+  const about = (key: string) => constraints.find(({ path, value }) => path[0] === key && value !== '')
+  if (about(tag.StudyInstanceUID) || constraints.some(({ path, empty }) => path[0] === tag.StudyDate && empty)) {
+    return undefined
+  }
+  const key = about(tag.StudyDate)
+  if (!key) return {}
+  const range = parseRange('DA', key.value)
+  if (!range || range.single) return undefined
+  return {
+    ...(range.from && { from: fromMs(range.from.at / 1000) }),
+    ...(range.to && { to: fromMs(range.to.at / 1000) }),
+  }
+}
+
+/** Walks from the newest date to the oldest and on to what has none. */
+export class Windows {
+  readonly #bounds: DateRange
+  /** The newest day not asked about yet; `undefined` for whatever the future holds. */
+  #newest: string | undefined
+  #today: string
+  #days: number
+  #state: 'dates' | 'undated' | 'done'
+  /** The dates that have been asked about reach back to here; rows of this day and later are all known. */
+  reached: string | undefined
+
+  constructor(bounds: DateRange, now: number, density?: Density) {
+    this.#bounds = bounds
+    this.#newest = bounds.to
+    this.#today = fromMs(now)
+    this.#days = density ? daysFor(firstNeed, density) : firstDays
+    this.#state = 'dates'
+  }
+
+  get done(): boolean {
+    return this.#state === 'done'
+  }
+
+  /** The next window to ask for; the same again until {@link pass} or {@link narrow} is told how it went. */
+  next(): Window {
+    return this.#state === 'undated' ? { kind: 'undated' } : { kind: 'dates', range: this.#range() }
+  }
+
+  /** The window held this many rows, and this many more are needed. */
+  pass(rows: number, needed: number): void {
+    if (this.#state === 'undated') {
+      this.#state = 'done'
+      this.reached = ''
+      return
+    }
+    const { from } = this.#range()
+    if (from === undefined || (this.#bounds.from !== undefined && from <= this.#bounds.from)) {
+      this.reached = from ?? '0'
+      this.#state = this.#isBounded() ? 'done' : 'undated'
+      if (this.#state === 'done') this.reached = ''
+      return
+    }
+    this.reached = from
+    this.#newest = addDays(from, -1)
+    const longest = this.#days * maxGrowth
+    const wanted = rows === 0 ? longest : daysFor(needed, { rows, days: this.#days })
+    this.#days = Math.max(1, Math.min(longest, wanted))
+  }
+
+  /** The window held more than a cluster gives; `false` when it cannot be made smaller. */
+  narrow(): boolean {
+    if (this.#state !== 'dates' || this.#days === 1) return false
+    this.#days = Math.max(1, Math.floor(this.#days / maxGrowth))
+    return true
+  }
+
+  #range(): DateRange {
+    const to = this.#newest
+    const from = addDays(to ?? this.#today, 1 - this.#days)
+    const { from: lowest } = this.#bounds
+    if (lowest !== undefined && from <= lowest) return { from: lowest, ...(to !== undefined && { to }) }
+    if (from < oldest && lowest === undefined) return to === undefined ? {} : { to }
+    return { from, ...(to !== undefined && { to }) }
+  }
+
+  /** Who asks for dates does not ask for what has none. */
+  #isBounded(): boolean {
+    return this.#bounds.from !== undefined || this.#bounds.to !== undefined
+  }
+}
+
+/** What the first page of most viewers needs. */
+const firstNeed = 100
+
+const daysFor = (needed: number, { rows, days }: Density): number =>
+  rows === 0 ? days * maxGrowth : Math.max(1, Math.ceil((needed * margin * days) / rows))
+
+/** The key for a window, in place of the query's own. */
+export function withWindow(constraints: readonly SearchConstraint[], { from = '', to = '' }: DateRange) {
+  const others = constraints.filter(({ path }) => path[0] !== tag.StudyDate)
+  if (from === '' && to === '') return others
+  return [...others, { path: [tag.StudyDate], value: from === to ? from : `${from}-${to}` }]
+}
+
+export const describeWindow = (window: Window): string =>
+  window.kind === 'undated' ? 'undated' : `${window.range.from ?? ''}-${window.range.to ?? ''}`
+
+/** `YYYYMMDD` of a moment, in milliseconds since the epoch. */
+function fromMs(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
+}
+
+function addDays(date: string, days: number): string {
+  const ms = Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))
+  const at = Math.max(ms + days * dayMs, Date.UTC(1000, 0, 1))
+  return fromMs(at)
+}
