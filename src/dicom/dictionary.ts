@@ -1,5 +1,6 @@
 import { data, log } from 'dcmjs'
 import type { Tag } from './dataset.ts'
+import { isPrivateCreator, linkVr } from './private-dictionary.ts'
 
 // dcmjs reports oddities of datasets on the console, values included; a server must not.
 for (const logger of [log, ...Object.values(log.getLoggers())]) logger.setLevel('silent')
@@ -28,15 +29,15 @@ export function keywordOf(tag: Tag): string | undefined {
   return dictionary[tag]?.name.replace(retiredPrefix, '')
 }
 
-/** The value representation of a tag in PS3.6; of several possible ones the commonest; `UN` when unknown. */
+/**
+ * The value representation of a tag in PS3.6, or of a link attribute as a tag of block 10; of several possible ones the
+ * commonest; `UN` when unknown.
+ */
 export function vrOf(tag: Tag): string {
   const known = dictionary[tag]?.vr
   if (known !== undefined) return ambiguous[known] ?? known
-  return isPrivateCreator(tag) ? 'LO' : 'UN'
+  return isPrivateCreator(tag) ? 'LO' : (linkVr[tag] ?? 'UN')
 }
-
-/** PS3.5 7.8.1: elements 0010–00FF of an odd group reserve its blocks. */
-const isPrivateCreator = (tag: Tag): boolean => /^[0-9A-F]{3}[13579BDF]00[1-9A-F][0-9A-F]$/.test(tag)
 
 /** Keywords to tags; a current attribute wins over a retired one of the same keyword. */
 function indexKeywords(): ReadonlyMap<string, Tag> {

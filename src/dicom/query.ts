@@ -1,14 +1,21 @@
 import { badRequest } from '../core/errors.ts'
 import type { Tag } from './dataset.ts'
-import { keywordOf, tagOf, vrOf } from './dictionary.ts'
+import { keywordOf, vrOf } from './dictionary.ts'
+import { hasWildcard } from './glob.ts'
+import { fuzzyWords } from './names.ts'
+import { isPrivateCreator, linkBlock, linkTag, linkTerms } from './private-dictionary.ts'
+import { type IncludedFields, includedFields } from './query-fields.ts'
+import { type Creators, creatorsIn, type Name, resolveName } from './query-names.ts'
+import { choiceOf, countOf, flagOf, type Parameter, readParameters, shownName, shownValue } from './query-parameters.ts'
 import { tag } from './tags.ts'
-import { compileValue, invalidValue } from './values.ts'
+import { isTemporal, parseOffset } from './temporal.ts'
+import { compileValue, invalidValue, isUniversal, listOf } from './values.ts'
 
 /** A matching key as the client wrote it, decoded: the path into sequences and the raw value. */
 export interface Constraint {
   readonly path: readonly Tag[]
   readonly value: string
-  /** Of a person name: words are beginnings of its components, see `values.ts`. */
+  /** Of a person name: words are beginnings of its components, see `names.ts`. */
   readonly fuzzy?: boolean
   /** Matches what has no value, PS3.4 C.2.2.2.7; `value` is then two quotation marks. */
   readonly empty?: boolean
@@ -30,19 +37,17 @@ export interface Query {
   readonly offset: number
   /** Asked for; the keys it can be done for say so by `fuzzy`. */
   readonly fuzzyMatching: boolean
+  /** Asked for, PS3.18 8.3.4.6; no key says so: several values of one are alternatives. */
+  readonly multipleValueMatching: boolean
   /** `partial=abort` or `partial=warn`; absent when the client does not say. */
   readonly partial?: 'abort' | 'warn'
-  /** Keywords of keys that rows of this level cannot be matched by and that were left out; absent when none were. */
+  /** Names of keys that rows of this level cannot be matched by and that were left out; absent when none were. */
   readonly ignored?: readonly string[]
 }
 
 export type QueryLevel = 'study' | 'series' | 'instance'
 
-const maxLength = 128 * 1024
-const maxParameters = 1_000
 const maxConstraints = 100
-const maxIncludeFields = 1_000
-const maxPathLength = 8
 /** Of one value other than a list of UIDs, in characters. */
 const maxValueLength = 1_024
 
@@ -51,7 +56,6 @@ const neverMatched: readonly Tag[] = [
   tag.SpecificCharacterSet,
   tag.RetrieveAETitle,
   tag.InstanceAvailability,
-  tag.TimezoneOffsetFromUTC,
   tag.RetrieveURL,
 ]
 const ofInstances: readonly Tag[] = [tag.SOPClassUID, tag.SOPInstanceUID, tag.InstanceNumber]
@@ -64,127 +68,155 @@ const unsupported: Readonly<Record<QueryLevel, ReadonlySet<Tag>>> = {
   instance: new Set(neverMatched),
 }
 
+/** Standard attributes that are filled from link attributes. */
+const aliases: ReadonlySet<Tag> = new Set<Tag>([
+  tag.InterpretationStatusID,
+  tag.StudyVerifiedDate,
+  tag.StudyVerifiedTime,
+  tag.StudyComments,
+])
+
 /**
  * Parses the query part of a QIDO-RS URL (PS3.18 8.3.4 and 10.6.1), without its question mark. Keys are tags or
- * keywords, dotted into sequences; what is neither an attribute nor a parameter known here is ignored. A plus sign is
- * a space, as URLSearchParams and the form encoders of most languages write it, except before the offset of a
- * date-time, where no space can be.
+ * keywords, dotted into sequences, or `link.<name>`; private tags go by the creator that the query names. What is
+ * neither an attribute nor a parameter known here is ignored. A plus sign is a space except before an offset from UTC,
+ * where no space can be.
  *
- * Throws `bad-request` for a wrong value of something supported, an attribute given twice, broken percent-encoding,
- * and anything beyond the limits above.
+ * Throws `bad-request` for a wrong value of something supported, an attribute given twice, a name that is meant to be
+ * an attribute and is none, broken percent-encoding, and anything beyond the limits above; its text begins with the
+ * name of the parameter as it was written.
  */
 export function parseQuery(level: QueryLevel, search: string): Query {
-  const parameters = decode(search)
-  const attributes = parameters.flatMap(([key, value]) => attributeOf(key, value))
-  refuseRepeated(attributes)
-  if (attributes.length > maxConstraints) throw badRequest(`query: more than ${maxConstraints} matching keys`)
-  const ignored = attributes.filter((attribute) => isUnsupported(level, attribute))
-  const constraints = attributes.filter((attribute) => !ignored.includes(attribute))
+  const parameters = readParameters(search)
+  const creators = creatorsIn(parameters)
+  const fields = includedFields(parameters, creators)
+  const given = givenKeys(parameters, creators)
+  const keys = given.filter((key) => !isTimezone(key) && !isOnlyCreator(key, given, fields))
+  const ignored = keys.filter((key) => isUnsupported(level, key))
+  const timezone = timezoneOf(given)
+  const fuzzy = flagOf(parameters, 'fuzzymatching')
+  const empty = flagOf(parameters, 'emptyvaluematching')
+  const partial = choiceOf(parameters, 'partial', ['abort', 'warn'])
+  const constraintsOf = (some: readonly Key[]) => some.map((key) => checked(key, { fuzzy, empty, timezone }))
+  const honoured = Map.groupBy(
+    keys.filter((key) => !ignored.includes(key)),
+    isLinkKey,
+  )
   return {
-    constraints: constraints.map(checked),
-    linkConstraints: [],
-    includeFields: includeFieldsOf(parameters),
+    constraints: constraintsOf(honoured.get(false) ?? []),
+    linkConstraints: constraintsOf(honoured.get(true) ?? []),
+    includeFields: withTimezone(fields.tags, timezone),
     limit: countOf(parameters, 'limit'),
     offset: countOf(parameters, 'offset') ?? 0,
-    fuzzyMatching: flagOf(parameters, 'fuzzymatching'),
-    ...(ignored.length > 0 && { ignored: ignored.map(({ path }) => path.map(nameOf).join('.')) }),
+    fuzzyMatching: fuzzy,
+    multipleValueMatching: flagOf(parameters, 'multiplevaluematching'),
+    ...(partial && { partial }),
+    ...(ignored.length > 0 && { ignored: ignored.map(titleOf) }),
   }
 }
-
-type Parameter = readonly [key: string, value: string]
 
 /** A key that names an attribute, with its name as the client wrote it. */
-interface NamedConstraint extends Constraint {
+interface Key extends Name {
   readonly key: string
+  readonly value: string
 }
 
-function decode(search: string): Parameter[] {
-  if (search.length > maxLength) throw badRequest(`query: longer than ${maxLength} characters`)
-  const pairs = search.split('&').filter((pair) => pair !== '')
-  if (pairs.length > maxParameters) throw badRequest(`query: more than ${maxParameters} parameters`)
-  return pairs.map((pair) => {
-    const equals = pair.indexOf('=')
-    if (equals < 0) return [decodeText(pair), '']
-    return [decodeText(pair.slice(0, equals)), decodeText(pair.slice(equals + 1))]
-  })
+interface MatchingOptions {
+  readonly fuzzy: boolean
+  readonly empty: boolean
+  readonly timezone: string | undefined
 }
 
-function decodeText(text: string): string {
-  try {
-    return decodeURIComponent(text.replaceAll('+', ' '))
-  } catch {
-    throw badRequest('query: its percent-encoding is broken; expected UTF-8 as %XX')
-  }
+function givenKeys(parameters: readonly Parameter[], creators: Creators): Key[] {
+  const keys = parameters.flatMap(([key, value]) => namedKey(key, value, creators))
+  const tooMany = keys[maxConstraints]
+  if (tooMany) throw badRequest(`${shownName(tooMany.key)}: more than ${maxConstraints} matching keys`)
+  refuseRepeated(keys)
+  return keys
 }
 
-function attributeOf(key: string, value: string): NamedConstraint[] {
-  const path = pathOf(key)
-  return path === undefined ? [] : [{ key, path, value: restorePlus(path, value) }]
+function namedKey(key: string, value: string, creators: Creators): Key[] {
+  const name = resolveName(key, creators)
+  if (name === undefined) return []
+  if ('problem' in name) throw badRequest(`${shownName(key)}: ${name.problem}`)
+  return [{ key, ...name, value: restorePlus(name.path, value) }]
 }
 
-function pathOf(key: string): Tag[] | undefined {
-  const path = key.split('.').map(tagOf)
-  if (!path.every((step) => step !== undefined)) return undefined
-  if (path.length > maxPathLength) throw badRequest(`query: a key leads deeper than ${maxPathLength} levels`)
-  const parent = path.slice(0, -1).find((step) => vrOf(step) !== 'SQ' && vrOf(step) !== 'UN')
-  if (parent !== undefined) throw badRequest(`${key}: ${nameOf(parent)} is no sequence; only sequences have attributes`)
-  return path
+function restorePlus(path: readonly Tag[], value: string): string {
+  if (path.at(-1) === tag.TimezoneOffsetFromUTC) return value.replace(/^ (?=\d{4}\s*$)/, '+')
+  return vrOf(path.at(-1) ?? '') === 'DT' ? value.replaceAll(/(\d) (?=\d{4}(-|$))/g, '$1+') : value
 }
 
-const restorePlus = (path: readonly Tag[], value: string): string =>
-  vrOf(path.at(-1) ?? '') === 'DT' ? value.replaceAll(/(\d) (?=\d{4}(-|$))/g, '$1+') : value
-
-function refuseRepeated(attributes: readonly NamedConstraint[]): void {
+function refuseRepeated(keys: readonly Key[]): void {
   const seen = new Set<string>()
-  for (const { key, path } of attributes) {
-    const name = path.join('.')
-    if (seen.has(name)) throw badRequest(`${key}: given twice; an attribute may be given once (PS3.18 8.3.4.1)`)
+  for (const { key, path, link } of keys) {
+    const name = `${link ? 'link ' : ''}${path.join('.')}`
+    if (seen.has(name))
+      throw badRequest(`${shownName(key)}: given twice; an attribute may be given once (PS3.18 8.3.4.1)`)
     seen.add(name)
   }
 }
 
-const isUnsupported = (level: QueryLevel, { path }: Constraint): boolean =>
-  path.length === 1 && path.some((step) => unsupported[level].has(step))
+const isTimezone = ({ path }: Key): boolean => path.length === 1 && path[0] === tag.TimezoneOffsetFromUTC
 
-function checked({ key, path, value }: NamedConstraint): Constraint {
+/** `±HHMM`, PS3.4 C.5.1.1.1.4: not matched, it says in which zone the dates and times of the other keys are. */
+function timezoneOf(keys: readonly Key[]): string | undefined {
+  const given = keys.find(isTimezone)
+  const value = given?.value.trim() ?? ''
+  if (given === undefined || value === '' || parseOffset(value) !== undefined) return value || undefined
+  throw badRequest(
+    `${shownName(given.key)}: ${shownValue(value)} is not valid; expected an offset from UTC such as +0100`,
+  )
+}
+
+/** What rows say of their own zone is needed to compare with them, and keys are returned anyway. */
+const withTimezone = (tags: IncludedFields['tags'], timezone: string | undefined): readonly Tag[] | 'all' =>
+  tags === 'all' || timezone === undefined ? tags : [...new Set([...tags, tag.TimezoneOffsetFromUTC])]
+
+/**
+ * A creator only says whose the private tags are. That of the link attributes is never a key. Another one is: archives
+ * that know neither it nor its tags then return neither, and their rows are left out instead of being all taken for
+ * matches; but not when only `includefield` goes by it.
+ */
+function isOnlyCreator({ path, value }: Key, keys: readonly Key[], fields: IncludedFields): boolean {
+  const last = path.at(-1) ?? ''
+  if (!isPrivateCreator(last)) return false
+  if (last.startsWith(linkBlock.group) && value.trim() === linkBlock.creator) return true
+  const name = path.join('.')
+  return fields.creators.has(name) && !keys.some(({ creators }) => creators.includes(name))
+}
+
+const isLinkKey = ({ link, path }: Key): boolean => link || (path.length === 1 && aliases.has(path[0] ?? ''))
+
+/** Link attributes are those of studies; which keys a cluster could not honour is an answer and no question. */
+function isUnsupported(level: QueryLevel, key: Key): boolean {
+  if (isLinkKey(key)) return level !== 'study' || key.path[0] === linkTag.unhonoured
+  return key.path.length === 1 && key.path.some((step) => unsupported[level].has(step))
+}
+
+function checked({ key, path, value, link }: Key, { fuzzy, empty, timezone }: MatchingOptions): Constraint {
   const vr = vrOf(path.at(-1) ?? '')
   if (vr !== 'UI' && value.length > maxValueLength) {
-    throw badRequest(`${key}: the value is longer than ${maxValueLength} characters`)
+    throw badRequest(`${shownName(key)}: the value is longer than ${maxValueLength} characters`)
   }
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
-  if (/[\u0000-\u001f\u007f]/.test(value)) throw badRequest(`${key}: the value holds control characters`)
-  if (compileValue(vr, value) === undefined) throw invalidValue(key, path, vr, value)
-  return { path, value }
+  if (/[\u0000-\u001f\u007f]/.test(value)) throw badRequest(`${shownName(key)}: the value holds control characters`)
+  if (empty && value.trim() === '""') return { path, value, empty }
+  if (compileValue(vr, value) === undefined) throw invalidValue(shownName(key), path, vr, value)
+  if (link) checkTerms(key, path.at(-1) ?? '', value)
+  const isFuzzy = fuzzy && vr === 'PN' && !hasWildcard(value) && fuzzyWords(value).length > 0
+  const isTimed = timezone !== undefined && isTemporal(vr) && !isUniversal(vr, value)
+  return { path, value, ...(isFuzzy && { fuzzy }), ...(isTimed && { timezone }) }
 }
 
-/** Of a path into a sequence the whole sequence. */
-function includeFieldsOf(parameters: readonly Parameter[]): readonly Tag[] | 'all' {
-  const fields = valuesOf(parameters, 'includefield').flatMap((value) => value.split(',').map((field) => field.trim()))
-  if (fields.length > maxIncludeFields) throw badRequest(`includefield: more than ${maxIncludeFields} attributes`)
-  if (fields.includes('all')) return 'all'
-  return [...new Set(fields.flatMap((field) => pathOf(field)?.slice(0, 1) ?? []))]
+/** Throws `bad-request` for what no study can have. */
+function checkTerms(key: string, last: Tag, value: string): void {
+  const terms = linkTerms[last]
+  const wrong = terms && listOf(value).find((item) => !hasWildcard(item) && !terms.includes(item))
+  if (wrong === undefined) return
+  throw badRequest(`${shownName(key)}: ${shownValue(wrong)} is not valid; expected ${terms?.join(', ')}`)
 }
 
-function countOf(parameters: readonly Parameter[], key: string): number | undefined {
-  const value = single(parameters, key)
-  if (value === undefined) return undefined
-  if (/^\d{1,9}$/.test(value)) return Number(value)
-  throw badRequest(`${key}: ${JSON.stringify(value.slice(0, 80))} is not valid; expected 0 or a positive whole number`)
-}
-
-function flagOf(parameters: readonly Parameter[], key: string): boolean {
-  const value = single(parameters, key)?.toLowerCase() ?? 'false'
-  if (value === 'true' || value === 'false') return value === 'true'
-  throw badRequest(`${key}: ${JSON.stringify(value.slice(0, 80))} is not valid; expected true or false`)
-}
-
-function single(parameters: readonly Parameter[], key: string): string | undefined {
-  const values = valuesOf(parameters, key)
-  if (values.length > 1) throw badRequest(`${key}: given twice; it may be given once`)
-  return values[0]
-}
-
-const valuesOf = (parameters: readonly Parameter[], key: string): string[] =>
-  parameters.filter(([name]) => name === key).map(([, value]) => value)
-
-const nameOf = (step: Tag): string => keywordOf(step) ?? step
+/** Keywords where there are some: who reads warnings may not have written the query. */
+const titleOf = ({ key, path, link }: Key): string =>
+  link ? shownName(key) : path.map((step) => keywordOf(step) ?? step).join('.')

@@ -54,11 +54,15 @@ export const tag = {
   Rows: '00280010',
   Columns: '00280011',
   BitsAllocated: '00280100',
+  StudyVerifiedDate: '00320032',
+  StudyVerifiedTime: '00320033',
+  StudyComments: '00324000',
   ScheduledProcedureStepID: '00400009',
   PerformedProcedureStepStartDate: '00400244',
   PerformedProcedureStepStartTime: '00400245',
   RequestAttributesSequence: '00400275',
   RequestedProcedureID: '00401001',
+  InterpretationStatusID: '40080212',
   PixelData: '7FE00010',
 } as const satisfies Readonly<Record<string, Tag>>
 

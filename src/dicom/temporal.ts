@@ -65,8 +65,19 @@ export function inRange({ from, to }: TemporalRange, value: Moment): boolean {
   return to === undefined || distance(value, to) < to.span
 }
 
-const distance = (value: Moment, bound: Moment): number =>
+/** From a bound to a value, in microseconds. */
+export const distance = (value: Moment, bound: Moment): number =>
   value.at - bound.at - (value.offset === undefined || bound.offset === undefined ? 0 : value.offset - bound.offset)
+
+/** A moment whose offset is `zone` unless it has one of its own. */
+export const inZone = <M extends Moment | undefined>(moment: M, zone: number | undefined): M =>
+  moment === undefined || moment.offset !== undefined || zone === undefined ? moment : { ...moment, offset: zone }
+
+/** A range both ends of which are in a zone (`±HHMM`) unless they have one of their own. */
+export function rangeInZone({ from, to, single }: TemporalRange, timezone: string | undefined): TemporalRange {
+  const zone = timezone === undefined ? undefined : parseOffset(timezone)
+  return { ...(from && { from: inZone(from, zone) }), ...(to && { to: inZone(to, zone) }), single }
+}
 
 /**
  * The date and the time of a key taken together, PS3.18 8.3.4.1.1 and PS3.4 C.2.2.2.5.4: only ranges of the same form
@@ -97,6 +108,22 @@ function parseCalendar(text: string): Moment | undefined {
   if (match[3] !== undefined) return { at, span: day }
   const next = match[2] === undefined || month === 12 ? dayOf(year + 1, 1, 1) : dayOf(year, month + 1, 1)
   return { at, span: (next ?? at) - at }
+}
+
+/** The days between the calendars of two places are two at most, from -1200 to +1400. */
+const zoneDays = 2
+
+/** A range of dates with the days that its ends may be in another time zone; an end that leaves the calendar is open. */
+export function widenDates({ from, to }: TemporalRange): string {
+  const first = from && dateText(from.at - zoneDays * day)
+  const last = to && dateText(to.at + zoneDays * day)
+  return first === undefined && last === undefined ? '' : `${first ?? ''}-${last ?? ''}`
+}
+
+/** YYYYMMDD; `undefined` outside the years 0000 to 9999. */
+function dateText(at: number): string | undefined {
+  const text = new Date(at / 1000).toISOString()
+  return /^\d{4}-/.test(text) ? text.slice(0, 10).replaceAll('-', '') : undefined
 }
 
 /** Microseconds since the epoch; `undefined` for a day that is in no calendar. */
@@ -136,8 +163,9 @@ function parseDateTime(text: string): Moment | undefined {
   return { ...(time === undefined ? date : atTime(date, time)), ...(offset === undefined ? {} : { offset }) }
 }
 
-/** PS3.5 table 6.2-1: from -1200 to +1400. */
-function parseOffset(text: string): number | undefined {
+/** `±HHMM` in microseconds, PS3.5 table 6.2-1: from -1200 to +1400; `undefined` for anything else. */
+export function parseOffset(text: string): number | undefined {
+  if (!/^[+-]\d{4}$/.test(text)) return undefined
   const [hours, minutes] = [Number(text.slice(1, 3)), Number(text.slice(3))]
   const offset = hours * hour + minutes * minute
   if (minutes > 59 || offset > (text.startsWith('-') ? 12 : 14) * hour) return undefined

@@ -1,11 +1,26 @@
 import { badRequest, type LinkError } from '../core/errors.ts'
 import type { Tag } from './dataset.ts'
-import { compileGlob, hasWildcard } from './glob.ts'
-import { inRange, isTemporal, parseMoment, parseRange, type TemporalVr } from './temporal.ts'
+import { compileGlob } from './glob.ts'
+import { compileName } from './names.ts'
+import { shownValue } from './query-parameters.ts'
+import {
+  inRange,
+  inZone,
+  isTemporal,
+  type Moment,
+  parseMoment,
+  parseRange,
+  rangeInZone,
+  type TemporalRange,
+  type TemporalVr,
+} from './temporal.ts'
 import { isUid } from './uid.ts'
 
-/** Whether one value of an attribute, as text, is what a key asks for. */
-export type ValueTest = (value: string) => boolean
+/**
+ * Whether one value of an attribute, as text, is what a key asks for. `zone` is the offset from UTC that its dataset
+ * gives for its dates and times, in microseconds.
+ */
+export type ValueTest = (value: string, zone?: number) => boolean
 
 /** At most so many UIDs in one key. */
 const maxUids = 1_000
@@ -17,6 +32,9 @@ const numberVrs: ReadonlySet<string> = new Set(['IS', 'DS', 'US', 'SS', 'UL', 'S
 const unmatchable: ReadonlySet<string> = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'SQ'])
 
 export const takesWildcards = (vr: string): boolean => wildcardVrs.has(vr)
+
+/** Values of these may be spelled in several ways that mean the same: `7` and `007`, `045Y` and `045y`. */
+export const hasSpellings = (vr: string): boolean => numberVrs.has(vr) || vr === 'AS' || vr === 'AT'
 
 /** The alternatives of a key that is a list: of UIDs (PS3.4 C.2.2.2.2) or of codes, with commas or backslashes. */
 export const listOf = (value: string): string[] =>
@@ -36,13 +54,13 @@ const isStrict = (vr: string): boolean => vr === 'UI' || isTemporal(vr) || numbe
 
 /**
  * What a key of this VR accepts, PS3.4 C.2.2.2; `undefined` when `value` is none for it. What has no known VR is
- * matched as text with wildcards.
+ * matched as text with wildcards. `timezone` (`±HHMM`) is that of a date-time without one of its own.
  */
-export function compileValue(vr: string, value: string): ValueTest | undefined {
+export function compileValue(vr: string, value: string, timezone?: string): ValueTest | undefined {
   if (isUniversal(vr, value)) return () => true
   if (unmatchable.has(vr)) return undefined
   if (vr === 'UI') return compileUids(value)
-  if (isTemporal(vr)) return compileTemporal(vr, value)
+  if (isTemporal(vr)) return compileTemporal(vr, value, timezone)
   if (numberVrs.has(vr)) return compileNumber(value)
   if (vr === 'PN') return compileName(value)
   if (vr === 'CS') return anyOf(listOf(value).map(compileText))
@@ -63,14 +81,16 @@ function compileUids(value: string): ValueTest | undefined {
   return (text) => wanted.has(text.trim())
 }
 
-function compileTemporal(vr: TemporalVr, value: string): ValueTest | undefined {
-  const range = parseRange(vr, value)
-  if (range === undefined) return undefined
-  return (text) => {
-    const moment = parseMoment(vr, text)
-    return moment !== undefined && inRange(range, moment)
-  }
+function compileTemporal(vr: TemporalVr, value: string, timezone: string | undefined): ValueTest | undefined {
+  const wanted = parseRange(vr, value)
+  if (wanted === undefined) return undefined
+  if (vr !== 'DT') return (text) => isIn(wanted, parseMoment(vr, text))
+  const range = rangeInZone(wanted, timezone)
+  return (text, zone) => isIn(range, inZone(parseMoment(vr, text), zone))
 }
+
+const isIn = (range: TemporalRange, moment: Moment | undefined): boolean =>
+  moment !== undefined && inRange(range, moment)
 
 /** Numbers are compared as numbers: `1` is `1.0`, and the last digits are noise that archives add to decimals. */
 function compileNumber(value: string): ValueTest | undefined {
@@ -84,37 +104,6 @@ function compileText(value: string): ValueTest {
   return (text) => matches(text.trim())
 }
 
-/**
- * A key for a person name, matched in any case, accents as they are. It may be met by any one component group
- * (alphabetic, ideographic, phonetic); when it names groups itself (`=`), each by the group in its place.
- */
-function compileName(value: string): ValueTest {
-  const groups = value.split('=').map((group) => (group.trim() === '' ? undefined : compileNameGroup(group)))
-  if (groups.length === 1) return (text) => text.split('=').some(groups[0] ?? (() => true))
-  return (text) => {
-    const given = text.split('=')
-    return groups.every((test, at) => test === undefined || test(given[at] ?? ''))
-  }
-}
-
-function compileNameGroup(value: string): ValueTest {
-  const pattern = nameForm(value)
-  const matches = compileGlob(pattern)
-  // Empty components at the end may be written or left out: a key with wildcards may ask for them either way.
-  if (!(hasWildcard(pattern) && pattern.includes('^'))) return (text) => matches(nameForm(text))
-  return (text) => {
-    const name = nameForm(text)
-    return matches(name) || matches(name + '^'.repeat(Math.max(0, 4 - (name.split('^').length - 1))))
-  }
-}
-
-const nameForm = (text: string): string =>
-  text
-    .normalize('NFC')
-    .toLowerCase()
-    .replace(/[\s^]+$/, '')
-    .trimStart()
-
 const allowed: Readonly<Record<string, string>> = {
   UI: `UIDs separated by commas, at most ${maxUids}`,
   DA: 'a date YYYYMMDD or a range YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD',
@@ -126,7 +115,7 @@ const allowed: Readonly<Record<string, string>> = {
 /** What is wrong with the value of a key. Values about patients are not repeated: the text may reach a log. */
 export function invalidValue(key: string, path: readonly Tag[], vr: string, value: string): LinkError {
   const secret = path.some((tag) => tag.startsWith('0010'))
-  const shown = secret ? 'the value' : JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
+  const shown = secret ? 'the value' : shownValue(value)
   const expected = allowed[vr] ?? (numberVrs.has(vr) ? 'a number' : 'no value; it cannot be matched')
   return badRequest(`${key}: ${shown} is not valid; expected ${expected}`)
 }

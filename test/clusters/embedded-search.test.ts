@@ -73,6 +73,12 @@ describe('search in the embedded archive', () => {
     expect(await found(keys)).toEqual(expected)
   })
 
+  it('studies without a date are found by its absence', async () => {
+    const constraints = [{ path: [tag.StudyDate], value: '""', empty: true }]
+    const { rows } = await search({ constraints })
+    expect(rows.map((row) => names.get(firstString(row, tag.StudyInstanceUID) ?? ''))).toEqual(['undated'])
+  })
+
   it('a study is found by the UID of an instance or series of it', async () => {
     expect(await found({ [tag.SOPInstanceUID]: made[3]?.instance ?? '' })).toEqual(['mr'])
     expect(await found({ [tag.SeriesInstanceUID]: ctSeries })).toEqual(['ct'])
@@ -175,5 +181,21 @@ describe('narrowing by an index', () => {
     [`00081110.${tag.StudyInstanceUID}`, '1.2'],
   ])('%s=%s leaves nothing out', (path, value) => {
     expect(narrowed(path, value)).toEqual({})
+  })
+
+  it('a range in a time zone leaves over the days that its ends may be in others', () => {
+    const constraints = [
+      { path: [tag.StudyDate], value: '20240131-20240131', timezone: '+0100' },
+      { path: [tag.StudyTime], value: '10-11', timezone: '+0100' },
+    ]
+    expect(narrowingOf({ level: 'study', constraints, includeFields: [], limit: 1 })).toMatchObject({
+      dateFrom: '20240129',
+      dateTo: '20240202',
+    })
+  })
+
+  it('a key for what has no value narrows nothing', () => {
+    const constraints = [{ path: [tag.PatientID], value: '""', empty: true }]
+    expect(narrowingOf({ level: 'study', constraints, includeFields: [], limit: 1 }).patientID).toBeUndefined()
   })
 })

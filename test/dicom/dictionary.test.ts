@@ -36,7 +36,9 @@ describe('the dictionary', () => {
     [tag.PixelData, 'OW', 'PixelData'],
     ['00280106', 'US', 'SmallestImagePixelValue'],
     ['00770010', 'LO', undefined],
-    ['00771001', 'UN', undefined],
+    ['00771001', 'CS', undefined],
+    ['00771099', 'UN', undefined],
+    ['00091001', 'UN', undefined],
   ])('%s is of VR %s', (given, vr, keyword) => {
     expect(vrOf(given)).toBe(vr)
     expect(keywordOf(given)).toBe(keyword)

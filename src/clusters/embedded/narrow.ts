@@ -1,5 +1,6 @@
 import type { Narrowing } from '../../db/embedded-search.ts'
 import type { Tag } from '../../dicom/dataset.ts'
+import { separable } from '../../dicom/match.ts'
 import { tag } from '../../dicom/tags.ts'
 import { isUid, type Uid } from '../../dicom/uid.ts'
 import type { SearchRequest } from '../cluster.ts'
@@ -10,7 +11,8 @@ import { maxColumnLength } from './levels.ts'
  * narrows nothing.
  */
 export function narrowingOf({ study, series, constraints }: SearchRequest): Narrowing {
-  const value = (key: Tag) => constraints.find(({ path }) => path.length === 1 && path[0] === key)?.value ?? ''
+  const narrow = separable(constraints).filter(({ empty }) => !empty)
+  const value = (key: Tag) => narrow.find(({ path }) => path.length === 1 && path[0] === key)?.value ?? ''
   return {
     studies: study === undefined ? uidList(value(tag.StudyInstanceUID)) : [study],
     series: series === undefined ? uidList(value(tag.SeriesInstanceUID)) : [series],
