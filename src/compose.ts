@@ -9,15 +9,18 @@ import { createDicomwebCluster } from './clusters/dicomweb.ts'
 import { openEmbeddedCluster } from './clusters/embedded/cluster.ts'
 import { MonitoredCluster } from './clusters/health.ts'
 import { type Clusters, createClusters } from './clusters/registry.ts'
+import { querySwitches } from './clusters/visible.ts'
+import { attributesServiceOf } from './compose/attributes.ts'
+import { locationIndex } from './compose/location-index.ts'
+import { queryServiceOf } from './compose/query.ts'
 import type { ClusterConfig, Config } from './config/schema.ts'
 import { keysWithoutEffect } from './config/without-effect.ts'
 import { systemClock as clock } from './core/clock.ts'
-import { toError } from './core/errors.ts'
 import type { Log } from './core/telemetry.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import * as jobs from './db/converge-jobs.ts'
 import { keyNamed } from './db/shared-keys.ts'
-import { forgetHolder, holdersOf, rememberHolders } from './db/study-location.ts'
+import { holdersOf } from './db/study-location.ts'
 import { startViewer, type ViewerProgress, viewerCacheFolder } from './demo/ohif.ts'
 import { seedDemo } from './demo/seed.ts'
 import type { Uid } from './dicom/uid.ts'
@@ -27,7 +30,8 @@ import { createLog } from './http/log.ts'
 import { createMetrics, type Metrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
 import { viewer } from './http/viewer.ts'
-import { createQueryService } from './query/service.ts'
+import { createMappings, type MappingsService } from './mappings/service.ts'
+import { shippedMappings } from './mappings/shipped.ts'
 import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
 import { createRetrieveService } from './retrieve/service.ts'
 import { createStoreService } from './store/service.ts'
@@ -64,8 +68,9 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     if (demo) await seedDemo(clusters.all, say)
     const replication = resources.adopt(replicationOf(config, { db, clusters, log, metrics }), (it) => it.stop())
     replication.start()
+    const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const server = await serveHttp(config, { db, clusters, replication, log, metrics, pages: pages.app })
+    const server = await serveHttp(config, { db, clusters, replication, mappings, log, metrics, pages: pages.app })
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(config)) {
       log.warn({ text }, 'config-without-effect')
@@ -80,9 +85,9 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
 }
 
 /** Asks every configured cluster what it answers; nothing is opened, stored or changed. */
-export function checkClusters({ clusters, limits }: Config): Promise<CheckReport[]> {
+export function checkClusters({ clusters, limits, site }: Config): Promise<CheckReport[]> {
   const signal = AbortSignal.timeout(checkTimeoutMs)
-  return Promise.all(clusters.map((cluster, index) => checkCluster(cluster, { limits, clock, index, signal })))
+  return Promise.all(clusters.map((cluster, index) => checkCluster(cluster, { limits, clock, index, site, signal })))
 }
 
 const checkTimeoutMs = 120_000
@@ -117,7 +122,7 @@ const openEmbedded = (config: Config, { id, role, priority, timeoutMs }: Cluster
   openEmbeddedCluster({ id, role, priority, timeoutMs, dataDir: config.dataDir, db, limits: config.limits, log, clock })
 
 const openRemote = (config: Config, cluster: ClusterConfig, { metrics }: Parts) =>
-  createDicomwebCluster(cluster, { limits: config.limits, clock, telemetry: metrics })
+  createDicomwebCluster(cluster, { limits: config.limits, site: config.site, clock, telemetry: metrics })
 
 const pace: Pace = {
   concurrency: 4,
@@ -159,30 +164,28 @@ async function replicationSources(db: Database, all: readonly Cluster[], study: 
 interface HttpParts extends Parts {
   readonly clusters: Clusters
   readonly replication: Replication
+  readonly mappings: MappingsService
   readonly pages: ReturnType<typeof viewer>
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, replication, log, metrics, pages } = parts
+  const { db, clusters, replication, mappings, log, metrics, pages } = parts
   const lifecycle = { draining: false }
   const index = locationIndex(db, log)
   const retrieve = createRetrieveService({
     clusters: clusters.all,
+    queries: querySwitches(config.clusters),
     status: () => clusters.status(),
     index,
     bulkdataKey: await keyNamed(db, 'bulkdata'),
     clock,
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
   })
-  const query = createQueryService({
-    clusters: clusters.all,
-    rules: {
-      constrained: new Set(config.clusters.flatMap(({ id, constrained }) => (constrained ? [id] : []))),
-      maxRowsPerCluster: config.limits.maxRowsPerCluster,
-    },
-    maxResults: config.limits.maxResults,
-    clock,
-    onHolders: index.rememberAll,
+  const query = queryServiceOf(config, {
+    db,
+    clusters,
+    index: { remember: index.rememberAll, countAt: index.countAt },
+    mappings: () => mappings.current(),
   })
   const store = createStoreService({
     home: clusters.home,
@@ -195,11 +198,13 @@ async function serveHttp(config: Config, parts: HttpParts) {
       for (const study of studies) retrieve.forget(study)
     },
   })
+  const attributes = attributesServiceOf({ db, query, onChanged: (study) => replication.request([study]) })
   const app = createApp({
     config,
     query,
     retrieve,
     store,
+    attributes,
     clusters,
     queues: () => queueStates(db),
     metrics,
@@ -210,27 +215,6 @@ async function serveHttp(config: Config, parts: HttpParts) {
     pages,
   })
   return listen(app, { config, lifecycle, log, metrics })
-}
-
-/** Where studies were seen, in the database. What cannot be written is only a hint lost: it is logged, not thrown. */
-function locationIndex(db: Database, log: Log) {
-  const notUpdated = (thrown: unknown): undefined =>
-    void log.warn({ error: toError(thrown).message }, 'index-unavailable')
-  const rememberAll = (holdings: readonly { study: Uid; cluster: string; instances?: number }[]): void => {
-    rememberHolders(db, holdings).catch(notUpdated)
-  }
-  return {
-    rememberAll,
-    remember: (study: Uid, holders: readonly { cluster: string; instances?: number }[]) =>
-      rememberAll(holders.map((holder) => ({ study, ...holder }))),
-    forget: (study: Uid, cluster: string): void => {
-      forgetHolder(db, study, cluster).catch(notUpdated)
-    },
-    holdersOf: async (study: Uid) => {
-      const holders = await holdersOf(db, study).catch(notUpdated)
-      return (holders ?? []).map(({ cluster }) => cluster)
-    },
-  }
 }
 
 async function queueStates(db: Database) {

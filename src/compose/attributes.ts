@@ -3,7 +3,7 @@ import type { Caller } from '../core/audience.ts'
 import { systemClock as clock } from '../core/clock.ts'
 import type { Database } from '../db/connect.ts'
 import { changeLinkRecord, linkHistoryOf, linkRecordsOf } from '../db/link-store.ts'
-import { tag } from '../dicom/tags.ts'
+import { parseQuery } from '../dicom/query.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { QueryService } from '../query/service.ts'
 
@@ -31,23 +31,9 @@ async function exists(
   { study, caller }: { readonly study: Uid; readonly caller: Caller },
   signal: AbortSignal,
 ): Promise<Existence> {
-  const { rows, warnings } = await query.search(
-    {
-      level: 'study',
-      query: {
-        constraints: [{ path: [tag.StudyInstanceUID], value: study }],
-        linkConstraints: [],
-        includeFields: [],
-        limit: 1,
-        offset: 0,
-        fuzzyMatching: false,
-        partial: 'warn',
-      },
-      base: '',
-      caller,
-    },
-    signal,
-  )
+  const asked = parseQuery('study', `StudyInstanceUID=${study}&limit=1&partial=warn`)
+  const one = parseQuery('study', `StudyInstanceUID=${study}&limit=1&partial=warn`)
+  const { rows, warnings } = await query.search({ level: 'study', query: one, base: '', caller }, signal)
   if (rows.length > 0) return 'yes'
   return warnings.length > 0 ? 'unknown' : 'no'
 }
