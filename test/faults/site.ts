@@ -77,6 +77,7 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
   const app = createApp({
     config,
     ...services,
+    attributes: { get: unused, history: unused, patch: unused },
     clusters,
     queues: async () => [],
     metrics,
@@ -140,6 +141,11 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
       replicate: async (studies) => void replicated.push(...studies),
     }),
   }
+}
+
+/** Of services that these tests have no use for. */
+const unused = async (): Promise<never> => {
+  throw new Error('not in this site')
 }
 
 const ui = (value: string) => ({ vr: 'UI', Value: [value] })

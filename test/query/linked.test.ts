@@ -4,6 +4,7 @@ import { ClusterError } from '../../src/core/outcome.ts'
 import { type Dataset, firstNumber, firstString, strings } from '../../src/dicom/dataset.ts'
 import { linkCreatorTag, linkTag } from '../../src/dicom/private-dictionary.ts'
 import { tag } from '../../src/dicom/tags.ts'
+import type { Uid } from '../../src/dicom/uid.ts'
 import type { LinkRecord } from '../../src/link/record.ts'
 import { uidsOf } from '../support/list-cluster.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
@@ -16,7 +17,7 @@ const linked = (id: string, made: MadeInstance, row = {}) => new MemoryCluster(i
 const creator = 'DICOMWEB%20LINK%201.0'
 
 describe('a linked query', () => {
-  const study = madeUid()
+  const study = madeUid() as Uid
   const approved: LinkRecord = {
     study,
     reportStatus: 'APPROVED',
@@ -85,7 +86,7 @@ bodyPart: [{ rule: 1, when: { StudyDescription: '%KNEE%' }, gives: KNEE }]`
     const made = Array.from({ length: 30 }, () => madeInstance())
     const many = new MemoryCluster('many', { role: 'home' })
     for (const each of made) many.add(each)
-    const records = made.slice(0, 20).map((it) => ({ ...approved, study: it.study }))
+    const records = made.slice(0, 20).map((it) => ({ ...approved, study: it.study as Uid }))
     const paged = queryOver([many], { records })
     const walked: string[] = []
     for (let offset = 0; offset < 30; offset += 7) {
@@ -141,19 +142,18 @@ describe('the plan of a query', () => {
     expect(report.sources).toMatchObject([{ withheld: ['StudyDescription=E*'], outcome: 'ok' }])
   })
 
-  it.each([
-    ['external', ['home']],
-    ['home', ['north']],
-    ['internal', ['north', 'south']],
-  ] as const)('asks for an %s caller only the clusters that answer it', async (audience) => {
-    const [north, south] = [home(madeInstance()), linked('south', madeInstance())]
-    const queries = new Map([['south', { internal: true, external: false }]])
-    const { report, warnings } = await queryOver([north, south], { queries })('', { audience })
-    const outcomes = Object.fromEntries(report.sources.map(({ cluster, outcome }) => [cluster, outcome]))
-    expect(outcomes).toEqual({ north: 'ok', south: audience === 'internal' ? 'ok' : 'skipped' })
-    expect(south.searches).toHaveLength(audience === 'internal' ? 1 : 0)
-    expect(warnings).toEqual([])
-  })
+  it.each(['external', 'home', 'internal'] as const)(
+    'asks for an %s caller only the clusters that answer it',
+    async (audience) => {
+      const [north, south] = [home(madeInstance()), linked('south', madeInstance())]
+      const queries = new Map([['south', { internal: true, external: false }]])
+      const { report, warnings } = await queryOver([north, south], { queries })('', { audience })
+      const outcomes = Object.fromEntries(report.sources.map(({ cluster, outcome }) => [cluster, outcome]))
+      expect(outcomes).toEqual({ north: 'ok', south: audience === 'internal' ? 'ok' : 'skipped' })
+      expect(south.searches).toHaveLength(audience === 'internal' ? 1 : 0)
+      expect(warnings).toEqual([])
+    },
+  )
 
   it('skips a constrained location with its reason, in the report and as a warning', async () => {
     const rules = { south: { constrained: true } }
