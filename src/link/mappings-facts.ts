@@ -38,12 +38,15 @@ export const mappingFields: readonly Tag[] = [
 /** As {@link mappingFields}, of the series of a study. */
 export const seriesMappingFields: readonly Tag[] = [tag.Modality, tag.BodyPartExamined, institutionName]
 
-/** Gathers the facts from a study's row and, where they are at hand, from the rows of its series. */
+/**
+ * Gathers the facts from a study's row and, where they are at hand, from the rows of its series: an archive that
+ * describes a study by one of its objects may give the description with another.
+ */
 export function factsOf(study: Dataset, series: readonly Dataset[] = []): StudyFacts {
   const all = [study, ...series]
   const distinct = (tags: readonly Tag[]) => [...new Set(all.flatMap((row) => tags.flatMap((it) => strings(row, it))))]
   return {
-    studyDescription: strings(study, tag.StudyDescription)[0] ?? '',
+    studyDescription: all.flatMap((row) => strings(row, tag.StudyDescription))[0] ?? '',
     procedureCodes: [...new Set(all.flatMap(procedureCodesOf))],
     modalities: distinct([tag.ModalitiesInStudy, tag.Modality]),
     bodyParts: distinct([tag.BodyPartExamined]),
@@ -72,13 +75,15 @@ export function joinFacts(all: readonly StudyFacts[]): StudyFacts {
 /** The texts by the key of the conditions that look at them. */
 export type Texts = Readonly<Record<ConditionKey, readonly string[]>>
 
+/** More than DICOM allows, so that a table costs the same whatever an archive sends. */
+const maxTexts = 256
+const maxTextLength = 1024
+
 /**
  * Facts made ready for matching: without the spaces DICOM pads with, in one Unicode form. What is absent counts as an
  * empty text, so that `%` alone is met by every study.
  */
 export function textsOf(facts: StudyFacts): Texts {
-  const ready = (texts: readonly string[]) =>
-    texts.length === 0 ? [''] : texts.map((text) => text.trim().normalize('NFC'))
   return {
     StudyDescription: ready([facts.studyDescription]),
     ProcedureCode: ready(facts.procedureCodes),
@@ -87,3 +92,8 @@ export function textsOf(facts: StudyFacts): Texts {
     InstitutionName: ready(facts.institutions),
   }
 }
+
+const ready = (texts: readonly string[]): string[] =>
+  texts.length === 0
+    ? ['']
+    : texts.slice(0, maxTexts).map((text) => text.slice(0, maxTextLength).trim().normalize('NFC'))

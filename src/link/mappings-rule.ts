@@ -22,37 +22,12 @@ export interface Mapped {
   readonly why: string
 }
 
-export interface Rule extends RuleText {
-  readonly meets: (texts: Texts) => boolean
-  /** What it gives to a study that meets it, and why. */
-  readonly explain: (texts: Texts) => Mapped
-}
-
-interface Test {
-  readonly key: ConditionKey
-  readonly patterns: readonly { readonly text: string; readonly matches: (text: string) => boolean }[]
-}
-
-/** Makes a rule ready for many studies. */
-export function compileRule({ rule, when, gives }: RuleText): Rule {
-  const tests = conditionKeys.flatMap((key): Test[] => {
-    const patterns = when[key]
-    return patterns ? [{ key, patterns: patterns.map((text) => ({ text, matches: compilePattern(text) })) }] : []
+/** Says what a rule gives to a study that meets it, and why. */
+export function explainRule({ rule, when, gives }: RuleText, texts: Texts): Mapped {
+  const met = conditionKeys.flatMap((key) => {
+    const pattern = when[key]?.find((text) => texts[key].some(compilePattern(text)))
+    return pattern === undefined ? [] : [`${key} matches ${pattern}`]
   })
-  return {
-    rule,
-    when,
-    gives,
-    meets: (texts) => tests.every((test) => metBy(test, texts) !== undefined),
-    explain: (texts) => ({ values: gives, rule, why: `rule ${rule}: ${reasonOf(tests, texts)}` }),
-  }
-}
-
-/** The first pattern that one of the texts matches. */
-const metBy = ({ key, patterns }: Test, texts: Texts) =>
-  patterns.find(({ matches }) => texts[key].some((text) => matches(text)))
-
-function reasonOf(tests: readonly Test[], texts: Texts): string {
-  const met = tests.map((test) => `${test.key} matches ${metBy(test, texts)?.text}`)
-  return met.length > 0 ? met.join(' and ') : 'the default, it has no conditions'
+  const reason = met.length > 0 ? met.join(' and ') : 'the default, it has no conditions'
+  return { values: gives, rule, why: `rule ${rule}: ${reason}` }
 }

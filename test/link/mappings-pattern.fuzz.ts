@@ -34,19 +34,32 @@ test('the characters of regular expressions and globs mean themselves', () => {
   )
 })
 
-test('the first rule that matches by a naive reading is the one that fires', () => {
-  const patterns = fc.uniqueArray(
-    word('a', 'b', '%').filter((pattern) => pattern !== ''),
-    { minLength: 1, maxLength: 6 },
-  )
+const keys = ['StudyDescription', 'Modality', 'BodyPartExamined'] as const
+const pattern = word('a', 'b', 'abc', '%', '%').filter((text) => text !== '')
+const rule = fc.dictionary(fc.constantFrom(...keys), fc.array(pattern, { minLength: 1, maxLength: 3 }), { maxKeys: 3 })
+const text = word('a', 'b', 'abc')
+
+test('the first rule whose conditions are met by a naive reading is the one that fires', () => {
+  const studies = fc.record({ StudyDescription: text, Modality: fc.array(text), BodyPartExamined: fc.array(text) })
   fc.assert(
-    fc.property(patterns, word('a', 'b'), (all, text) => {
-      const rules = all.map((pattern, rule) => ({ rule, when: { StudyDescription: pattern }, gives: 'X' }))
+    fc.property(fc.array(rule, { maxLength: 8 }), studies, (all, study) => {
+      const rules = all.map((when, number) => ({ rule: number, when, gives: 'X' }))
       const mappings = parseMappings(JSON.stringify({ specialty: rules.toReversed() }), 'fuzz')
-      const facts = { studyDescription: text, procedureCodes: [], modalities: [], bodyParts: [], institutions: [] }
-      const expected = all.findIndex((pattern) => naive(pattern, text))
-      expect(mapStudy(mappings, facts).specialty.rule ?? -1).toBe(expected)
+      const texts = { ...study, StudyDescription: [study.StudyDescription] }
+      const meets = (when: (typeof all)[number]) =>
+        keys.every((key) => {
+          const given = texts[key].length > 0 ? texts[key] : ['']
+          return when[key] === undefined || given.some((it) => when[key]?.some((one) => naive(one, it)))
+        })
+      const facts = {
+        studyDescription: study.StudyDescription,
+        procedureCodes: [],
+        modalities: study.Modality,
+        bodyParts: study.BodyPartExamined,
+        institutions: [],
+      }
+      expect(mapStudy(mappings, facts).specialty.rule ?? -1).toBe(all.findIndex(meets))
     }),
-    { ...runs, numRuns: 1_000 },
+    { ...runs, numRuns: 3_000 },
   )
 })

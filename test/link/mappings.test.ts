@@ -160,6 +160,12 @@ describe('the facts of a study', () => {
     })
   })
 
+  test('have the description of a series when the row of the study has none', () => {
+    const described = { ...series('MR', 'HEAD'), [tag.StudyDescription]: { vr: 'LO', Value: ['MR Neck'] } }
+    expect(factsOf({}, [series('SR', ''), described]).studyDescription).toBe('MR Neck')
+    expect(factsOf(study, [described]).studyDescription).toBe('MR Brain')
+  })
+
   test('are empty where the archive gives nothing, or what is no sequence', () => {
     expect(factsOf({})).toEqual(none)
     expect(factsOf({ '00081032': { vr: 'SQ', Value: [null, 'x'] } })).toEqual(none)
