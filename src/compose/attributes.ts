@@ -31,7 +31,6 @@ async function exists(
   { study, caller }: { readonly study: Uid; readonly caller: Caller },
   signal: AbortSignal,
 ): Promise<Existence> {
-  const asked = parseQuery('study', `StudyInstanceUID=${study}&limit=1&partial=warn`)
   const one = parseQuery('study', `StudyInstanceUID=${study}&limit=1&partial=warn`)
   const { rows, warnings } = await query.search({ level: 'study', query: one, base: '', caller }, signal)
   if (rows.length > 0) return 'yes'

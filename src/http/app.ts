@@ -7,6 +7,7 @@ import { readCaller } from './caller.ts'
 import type { Env, Exchange, Route } from './context.ts'
 import { docsRoutes } from './docs.ts'
 import { crossOrigin, guardHost, limitAddress, refuseExpectation, securityHeaders } from './headers.ts'
+import { type LinkRoutesDependencies, linkRoutes } from './link.ts'
 import { type OperateRoutesDependencies, operateRoutes } from './operate.ts'
 import { requireScope } from './principal.ts'
 import { describeProblem, ProblemError, problemResponse } from './problem.ts'
@@ -21,6 +22,7 @@ export interface AppDependencies
   extends QueryRoutesDependencies,
     RetrieveRoutesDependencies,
     StoreRoutesDependencies,
+    LinkRoutesDependencies,
     OperateRoutesDependencies {
   readonly config: Config
   /** Made by `createAuthenticate` of the same configuration. */
@@ -37,6 +39,7 @@ export const routeTable = (deps: AppDependencies): Route[] => [
   ...renderedRoutes(deps),
   ...storeRoutes(deps),
   ...wadoUriRoutes(deps),
+  ...linkRoutes(deps),
   ...operateRoutes(deps),
   ...docsRoutes(),
 ]
@@ -71,13 +74,14 @@ async function serve(c: Context<Env>, route: Route, { authenticate, config }: Ap
     const principal = await authenticate(headers)
     if (principal) exchange.principal = principal
     requireScope(principal, route.scope)
-    if (readsStudies(route)) Object.assign(exchange, readCaller(headers, principal, config) satisfies Partial<Exchange>)
+    if (asksAboutStudies(route))
+      Object.assign(exchange, readCaller(headers, principal, config) satisfies Partial<Exchange>)
   }
   return route.handle(c)
 }
 
 /** What depends on for whom it is asked, whatever it is asked by. */
-const readsStudies = ({ scope }: Route) => scope === 'query' || scope === 'retrieve'
+const asksAboutStudies = ({ scope, method }: Route) => scope === 'query' || scope === 'retrieve' || method === 'PATCH'
 
 function refuseMethod(c: Context<Env>, path: string, methods: readonly Route['method'][]): never {
   c.env.exchange.route = path

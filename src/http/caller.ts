@@ -57,10 +57,10 @@ function requireOpenHome({ clusters }: Pick<Config, 'clusters'>): void {
   throw new LinkError('forbidden', `${scopeHeader}: the home cluster of this site does not answer external queries`)
 }
 
-/** For whom the request of a query or retrieve route asks. */
+/** For whom the request of a route asks that asks about studies. */
 export function callerOf(c: Context<Env>): Caller {
   const { caller, route } = c.env.exchange
-  if (!caller) throw new Error(`${route}: routes that neither query nor retrieve have no caller`)
+  if (!caller) throw new Error(`${route}: only routes that ask about studies have a caller`)
   return caller
 }
 

@@ -26,7 +26,10 @@ export interface Exchange extends RequestContext {
   route: string
   /** Who asks; set by the authentication. */
   principal?: Principal
-  /** For whom a query or retrieval asks, and the sites it came through; set when both are known to be in order. */
+  /**
+   * For whom a query, a retrieval or a change of link attributes asks, and the sites it came through; set when both are
+   * known to be in order.
+   */
   caller?: Caller
   hops: readonly string[]
   /** Set by a handler that leaves the body to the server, which writes it with backpressure. */
@@ -48,7 +51,7 @@ export type Handler = (context: Context<Env>) => Response | Promise<Response>
 
 /** One row of the routing table; `openapi.yaml` has the same rows. */
 export interface Route {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'PATCH'
   /** In the syntax of Hono: `/dicom-web/studies/:study`. */
   readonly path: string
   /** What the caller must be allowed to do; `public` needs no credentials. */

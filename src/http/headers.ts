@@ -11,8 +11,8 @@ export function crossOrigin({ cors: { origins } }: Pick<Config, 'cors'>): Middle
   const allowed = new Set(origins)
   return cors({
     origin: allowed.has('*') ? '*' : (origin) => (allowed.has(origin) ? origin : undefined),
-    allowMethods: ['GET', 'HEAD', 'POST'],
-    allowHeaders: ['Authorization', 'Accept', 'Content-Type', 'X-API-Key', 'Range', 'If-None-Match'],
+    allowMethods: ['GET', 'HEAD', 'POST', 'PATCH'],
+    allowHeaders: ['Authorization', 'Accept', 'Content-Type', 'X-API-Key', 'Range', 'If-Match', 'If-None-Match'],
     exposeHeaders: ['Warning', 'X-Request-Id', 'Content-Location', 'Location', 'Retry-After', 'ETag'],
     maxAge: 600,
   })

@@ -9,7 +9,6 @@ import { createMetrics } from '../../src/http/metrics.ts'
 import {
   configOf,
   found,
-  found,
   instance,
   instancePath,
   part,
@@ -19,6 +18,7 @@ import {
   series,
   startSite,
   study,
+  toldOf,
   whole,
 } from './harness.ts'
 
@@ -54,7 +54,7 @@ const templated = (path: string) => path.replaceAll(/:(\w+)/g, '{$1}')
 const operations = () =>
   Object.entries(document.paths).flatMap(([path, item]) =>
     Object.entries(item)
-      .filter(([method]) => method === 'get' || method === 'post')
+      .filter(([method]) => ['get', 'post', 'patch'].includes(method))
       .map(([method, operation]) => ({ key: `${method.toUpperCase()} ${path}`, operation })),
   )
 
@@ -236,6 +236,42 @@ describe('real answers fit openapi.yaml', () => {
     ] as const) {
       await holdAgainst('POST /dicom-web/studies', (await post(type, size)) as Response)
     }
+  })
+
+  it('what a site was told about a study, and how it is changed', async () => {
+    site = await startSite()
+    const at = new Date('2026-01-31T10:15:00Z')
+    const told = { reportStatus: 'NEW', verified: 'VERIFIED', verifiedAt: at } as const
+    const [from, to] = [null, '1']
+    site.services.onHistory = async () => [{ version: 1, at, who: 'a', field: 'comments', from, to, forced: false }]
+    const address = `/link/v1/studies/${study}`
+    await holdAgainst('GET /link/v1/studies/{study}', await site.fetch(address))
+    site.services.onGetAttributes = async () => toldOf({ ...told, comments: [{ text: 'a', author: 'b', at }] })
+    await holdAgainst('GET /link/v1/studies/{study}', await site.fetch(`${address}?history=true`))
+    const patch = (type: string, body = '{}') =>
+      site?.fetch(address, { method: 'PATCH', headers: { 'Content-Type': type }, body }) as Promise<Response>
+    for (const response of [await patch('application/json'), await patch('text/plain'), await patch('a/b')]) {
+      await holdAgainst('PATCH /link/v1/studies/{study}', response)
+    }
+    await holdAgainst('PATCH /link/v1/studies/{study}', await patch('application/json', ' '.repeat(100_000)))
+  })
+
+  it.each([
+    'bad-request',
+    'not-found',
+    'conflict',
+    'precondition-failed',
+    'unavailable',
+    'bad-gateway',
+    'timed-out',
+  ] as const)('a change that fails as %s', async (code) => {
+    site = await startSite()
+    site.services.onPatch = async () => {
+      throw new LinkError(code, 'text')
+    }
+    const headers = { 'Content-Type': 'application/json' }
+    const response = await site.fetch(`/link/v1/studies/${study}`, { method: 'PATCH', headers, body: '{}' })
+    await holdAgainst('PATCH /link/v1/studies/{study}', response)
   })
 
   it('a caller without credentials, and one without the scope', async () => {

@@ -1,0 +1,118 @@
+import type { Context } from 'hono'
+import type { AttributesService } from '../attributes/service.ts'
+import type { Config } from '../config/schema.ts'
+import { badRequest, LinkError } from '../core/errors.ts'
+import type { Log } from '../core/telemetry.ts'
+import { parseMediaType } from '../dicom/media-type.ts'
+import type { LinkRecord } from '../link/record.ts'
+import { linkPath } from './addresses.ts'
+import { callerOf } from './caller.ts'
+import type { Env, Route } from './context.ts'
+import { queryOf, targetIn } from './parameters.ts'
+import { requireScope } from './principal.ts'
+import { openUpload } from './upload.ts'
+
+export interface LinkRoutesDependencies {
+  readonly config: Pick<Config, 'limits'>
+  readonly attributes: AttributesService
+  readonly log: Log
+}
+
+const path = `${linkPath}/studies/:study`
+
+/** What this site is told about a study, beside what the archives say: read by everybody, written by who may store. */
+export const linkRoutes = (deps: LinkRoutesDependencies): Route[] => [
+  { method: 'GET', path, scope: 'query', handle: (c) => get(c, deps) },
+  { method: 'PATCH', path, scope: 'store', handle: (c) => patch(c, deps) },
+]
+
+async function get(c: Context<Env>, { attributes }: LinkRoutesDependencies): Promise<Response> {
+  const { study } = targetIn(c)
+  const { signal, principal } = c.env.exchange
+  const withHistory = asksForHistory(c)
+  if (withHistory) requireScope(principal, 'admin')
+  const record = await attributes.get(study, callerOf(c), signal)
+  if (isKnown(c.req.header('if-none-match'), record)) return c.body(null, 304, headersOf(record))
+  const history = withHistory ? { history: await attributes.history(study, callerOf(c), signal) } : {}
+  return answer(c, record, history)
+}
+
+async function patch(c: Context<Env>, { attributes, config, log }: LinkRoutesDependencies): Promise<Response> {
+  const { study } = targetIn(c)
+  const { id: requestId, signal } = c.env.exchange
+  const caller = callerOf(c)
+  const ifMatch = versionsIn(c.req.header('if-match'))
+  const change = await readJson(c, config)
+  const { record, changed: fields, forced } = await attributes.patch(study, change, { caller, ifMatch }, signal)
+  if (fields.length > 0) {
+    const { version } = record
+    log.info({ requestId, study, principal: caller.name, version, fields, forced }, 'link-attributes-changed')
+  }
+  return answer(c, record)
+}
+
+const answer = (c: Context<Env>, record: LinkRecord, more: object = {}): Response =>
+  c.body(JSON.stringify({ ...describe(record), ...more }), 200, headersOf(record))
+
+const describe = ({ study, version, reportStatus, verified, verifiedAt, comments }: LinkRecord) => ({
+  studyInstanceUID: study,
+  version,
+  reportStatus: reportStatus ?? null,
+  verified: verified ?? null,
+  verifiedAt: verifiedAt ?? null,
+  comments: comments.map(({ text, author, at }) => ({ text, author, at })),
+})
+
+const headersOf = (record: LinkRecord) => ({
+  'Content-Type': 'application/json',
+  'Cache-Control': 'no-store',
+  ETag: entityTagOf(record),
+})
+
+const entityTagOf = ({ version }: LinkRecord): string => `"${version}"`
+
+function asksForHistory(c: Context<Env>): boolean {
+  const text = queryOf(c, ['history']).get('history') ?? 'false'
+  if (text === 'true' || text === 'false') return text === 'true'
+  throw badRequest('history: expected true or false')
+}
+
+/** Entity tags, RFC 9110 8.8.3, weak and strong, in a list. */
+const entityTag = String.raw`(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`
+const tagList = new RegExp(String.raw`^${entityTag}(?:\s*,\s*${entityTag})*$`)
+const tagsIn = (header: string): string[] => header.match(new RegExp(entityTag, 'g')) ?? []
+
+/** The versions that `If-Match` names, RFC 9110 13.1.1: compared strongly, so a weak tag is none. */
+function versionsIn(header: string | undefined): number[] | undefined {
+  const text = header?.trim()
+  if (text === undefined || text === '*') return undefined
+  if (!tagList.test(text)) throw badRequest('If-Match: expected * or entity tags such as "3", with their quotes')
+  return tagsIn(text).flatMap((tag) => (/^"\d{1,9}"$/.test(tag) ? [Number(tag.slice(1, -1))] : []))
+}
+
+/** `If-None-Match` is compared weakly, RFC 9110 13.1.2; one that is none is passed over. */
+function isKnown(header: string | undefined, record: LinkRecord): boolean {
+  const text = header?.trim()
+  if (text === undefined) return false
+  return text === '*' || tagsIn(text).some((tag) => tag.replace(/^W\//, '') === entityTagOf(record))
+}
+
+/** Of a change: several times the longest comment in any script. */
+const maxBodyBytes = 64 * 1024
+
+const mediaTypes = ['application/merge-patch+json', 'application/json']
+
+async function readJson(c: Context<Env>, { limits }: LinkRoutesDependencies['config']): Promise<unknown> {
+  const type = parseMediaType(c.req.header('content-type') ?? '')?.type
+  if (type === undefined || !mediaTypes.includes(type)) {
+    throw new LinkError('unsupported-media-type', `Content-Type: expected ${mediaTypes.join(' or ')}`)
+  }
+  const chunks: Uint8Array[] = []
+  for await (const chunk of openUpload(c.env, { ...limits, maxBodyBytes }).body) chunks.push(chunk)
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)))
+  } catch {
+    // Without its cause: the parser quotes the text.
+    throw badRequest('body: expected JSON in UTF-8')
+  }
+}
