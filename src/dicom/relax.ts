@@ -10,14 +10,15 @@ const harmful = /[^\w.*-]+/gu
  * The value of a key for archives that mishandle encodings: what would need percent-encoding, is not ASCII, or is read
  * differently by different archives (carets, commas, `?`, which is a byte to some) becomes `*`. It asks for more than
  * the key itself, never for less: the answer has to be matched again. What cannot be asked for so is not asked for:
- * an empty value, met by everything, is given for keys that are met by what has no value, for date-times with an offset
- * from UTC, and for values that can be spelled in several ways.
+ * an empty value, met by everything, stands for keys that are met by what has no value (not every archive takes `*` for
+ * that), for date-times with an offset from UTC, and for values that can be spelled in several ways.
  */
 export function relaxedValue({ path, value, fuzzy, empty, timezone }: Constraint): string {
   const vr = vrOf(path.at(-1) ?? '')
-  if (empty || hasSpellings(vr) || (vr === 'DT' && (timezone !== undefined || hasOffset(value)))) return ''
+  if (empty || isUniversal(vr, value) || hasSpellings(vr)) return ''
+  if (vr === 'DT' && (timezone !== undefined || hasOffset(value))) return ''
   if (vr === 'UN') return isHarmless(value) ? value : ''
-  if (!takesWildcards(vr) || isUniversal(vr, value)) return value
+  if (!takesWildcards(vr)) return value
   if (vr === 'CS') return listOf(value).map(relax).join(',')
   if (vr !== 'PN') return relax(value)
   // Archives that compare whole names have to be let off the component groups before and after the one meant.
