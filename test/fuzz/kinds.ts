@@ -4,11 +4,9 @@ import type { Dataset } from '../../src/dicom/dataset.ts'
 import { vrOf } from '../../src/dicom/dictionary.ts'
 import type { Constraint } from '../../src/dicom/query.ts'
 
-const runs = { seed: 20_260_103, numRuns: 10_000, interruptAfterTimeLimit: 10_000 }
-/** Of runs that the limit of time cuts short, so many have to have been done. */
-const leastRuns = 3_000
+export const runs = { seed: 20_260_103, numRuns: 10_000 }
 
-/** Checks a property of a key and a row, and that it was tried often, and on both sides. */
+/** Checks a property of a key and a row, and that both kinds of verdict were seen often. */
 export function check<Case>(cases: fc.Arbitrary<Case>, agree: (one: Case) => string): void {
   const seen: Record<string, number> = {}
   const property = fc.property(cases, (one) => {
@@ -16,7 +14,6 @@ export function check<Case>(cases: fc.Arbitrary<Case>, agree: (one: Case) => str
     seen[verdict] = (seen[verdict] ?? 0) + 1
   })
   fc.assert(property, runs)
-  expect(Object.values(seen).reduce((sum, count) => sum + count, 0)).toBeGreaterThan(leastRuns)
   for (const verdict of ['match', 'no-match']) expect(seen[verdict] ?? 0, verdict).toBeGreaterThan(100)
 }
 

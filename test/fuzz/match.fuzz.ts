@@ -5,7 +5,7 @@ import { vrOf } from '../../src/dicom/dictionary.ts'
 import { compileGlob } from '../../src/dicom/glob.ts'
 import { compileConstraint, compileConstraints, matchConstraint } from '../../src/dicom/match.ts'
 import type { Constraint } from '../../src/dicom/query.ts'
-import { casesOf, check, datesAndTimes, fuzzyNames, kinds, word } from './kinds.ts'
+import { casesOf, check, datesAndTimes, fuzzyNames, kinds, runs, word } from './kinds.ts'
 import { glob, judge, judgeTogether, type Plain } from './reference.ts'
 
 const verdictOf = (row: Dataset, constraint: Constraint) => matchConstraint(row, compileConstraint(constraint))
@@ -57,4 +57,33 @@ describe('the matcher and a plain reading of PS3.4 C.2.2.2 agree', () => {
       return expected ? 'match' : 'no-match'
     })
   })
+})
+
+test('a hostile pattern is answered in bounded steps', () => {
+  const matches = compileGlob('*a'.repeat(500))
+  expect(matches(`${'a'.repeat(5_000)}b`)).toBe(false)
+})
+
+test('any value of any attribute is judged or refused, never a crash', () => {
+  const odd = fc.oneof(
+    fc.string(),
+    fc.constantFrom('20220101', '-', '10-', '1.2', '2022-0500-'),
+    fc.integer(),
+    fc.object(),
+  )
+  const tags = fc.constantFrom(...Object.values(kinds).flatMap((kind) => kind.tags), '00091001')
+  const cases = fc.record({ tag: tags, value: fc.string(), fuzzy: fc.boolean(), Value: fc.array(odd), zone: odd })
+  fc.assert(
+    fc.property(cases, ({ tag, value, fuzzy, Value, zone }) => {
+      const row = { [tag]: { vr: 'LO', Value }, '00080201': { vr: 'SH', Value: [zone] } }
+      const isName = vrOf(tag) === 'PN'
+      try {
+        const compiled = compileConstraint({ path: [tag], value, ...(isName && { fuzzy }) })
+        expect(['match', 'no-match', 'absent']).toContain(matchConstraint(row, compiled))
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'bad-request' })
+      }
+    }),
+    runs,
+  )
 })
