@@ -30,6 +30,7 @@ import { createLog } from './http/log.ts'
 import { createMetrics, type Metrics } from './http/metrics.ts'
 import { listen } from './http/server.ts'
 import { viewer } from './http/viewer.ts'
+import { createFactsOfStudy } from './mappings/facts.ts'
 import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
 import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
@@ -41,6 +42,8 @@ import { createStoreService } from './store/service.ts'
 export interface Running {
   /** `http://127.0.0.1:8080`. */
   readonly address: string
+  /** Reads the mapping tables again; throws `LinkError` `config` when they cannot be used, and the old ones stay. */
+  reload(): Promise<void>
   /** Finishes running requests, gives running jobs back, closes everything. */
   stop(): Promise<void>
 }
@@ -77,7 +80,8 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
       say(text)
     }
     log.info({ clusters: clusters.all.map(({ id }) => id), address: server.address }, 'started')
-    return { address: server.address, stop: () => resources.disposeAsync() }
+    const reload = async () => void (await mappings.reload())
+    return { address: server.address, reload, stop: () => resources.disposeAsync() }
   } catch (thrown) {
     await resources.disposeAsync()
     throw thrown
@@ -205,6 +209,13 @@ async function serveHttp(config: Config, parts: HttpParts) {
     retrieve,
     store,
     attributes,
+    mappings,
+    factsOfStudy: createFactsOfStudy({
+      clusters: clusters.all,
+      queries: querySwitches(config.clusters),
+      clock,
+      maxRowsPerCluster: config.limits.maxRowsPerCluster,
+    }),
     clusters,
     queues: () => queueStates(db),
     metrics,

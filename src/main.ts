@@ -33,6 +33,7 @@ program
     )
     const starting = serve(config, { demo: options.config === undefined, say })
     stopOnSignal(async () => (await starting).stop())
+    reloadOnSignal(async () => (await starting).reload())
     announce((await starting).address, config)
   })
 
@@ -103,6 +104,16 @@ function stopOnSignal(stop: () => Promise<void>): void {
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+}
+
+/** SIGHUP is the custom for reading files again; a bad one is said and changes nothing. */
+function reloadOnSignal(reload: () => Promise<void>): void {
+  process.on('SIGHUP', () => {
+    reload().then(
+      () => say('mapping tables read again'),
+      (thrown: unknown) => say(`mapping tables not read again, the old ones stay: ${toError(thrown).message}`),
+    )
+  })
 }
 
 function fail(thrown: unknown): never {

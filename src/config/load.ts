@@ -83,6 +83,7 @@ function fromFolder(config: Config, folder: string): Config {
   return {
     ...config,
     dataDir: resolve(folder, config.dataDir),
+    ...(config.mappings !== undefined && { mappings: resolve(folder, config.mappings) }),
     clusters: config.clusters.map((cluster) => clusterFromFolder(cluster, folder)),
   }
 }

@@ -8,6 +8,7 @@ import type { Env, Exchange, Route } from './context.ts'
 import { docsRoutes } from './docs.ts'
 import { crossOrigin, guardHost, limitAddress, refuseExpectation, securityHeaders } from './headers.ts'
 import { type LinkRoutesDependencies, linkRoutes } from './link.ts'
+import { type MappingsRoutesDependencies, mappingsRoutes } from './mappings.ts'
 import { type OperateRoutesDependencies, operateRoutes } from './operate.ts'
 import { requireScope } from './principal.ts'
 import { describeProblem, ProblemError, problemResponse } from './problem.ts'
@@ -23,6 +24,7 @@ export interface AppDependencies
     RetrieveRoutesDependencies,
     StoreRoutesDependencies,
     LinkRoutesDependencies,
+    MappingsRoutesDependencies,
     OperateRoutesDependencies {
   readonly config: Config
   /** Made by `createAuthenticate` of the same configuration. */
@@ -40,6 +42,7 @@ export const routeTable = (deps: AppDependencies): Route[] => [
   ...storeRoutes(deps),
   ...wadoUriRoutes(deps),
   ...linkRoutes(deps),
+  ...mappingsRoutes(deps),
   ...operateRoutes(deps),
   ...docsRoutes(),
 ]

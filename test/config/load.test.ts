@@ -73,6 +73,7 @@ describe('a configuration that is right', () => {
     const config = await load(`
 site: north
 dataDir: ./archive
+mappings: tables/mappings.yaml
 clusters:
   - id: north
     role: home
@@ -81,6 +82,7 @@ clusters:
     auth: { clientCertificate: { cert: me.pem, key: /etc/me.key } }
 `)
     expect(config.dataDir).toBe(join(folder, 'archive'))
+    expect(config.mappings).toBe(join(folder, 'tables/mappings.yaml'))
     expect(config.clusters[0]?.ca).toBe(join(folder, 'certs/ca.pem'))
     expect(config.clusters[0]?.auth?.clientCertificate).toEqual({ cert: join(folder, 'me.pem'), key: '/etc/me.key' })
   })

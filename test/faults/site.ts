@@ -78,6 +78,8 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
     config,
     ...services,
     attributes: { get: unused, history: unused, patch: unused },
+    mappings: { current: unused, loadedAt: unused, reload: unused },
+    factsOfStudy: unused,
     clusters,
     queues: async () => [],
     metrics,
@@ -144,7 +146,7 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
 }
 
 /** Of services that these tests have no use for. */
-const unused = async (): Promise<never> => {
+const unused = (): never => {
   throw new Error('not in this site')
 }
 

@@ -6,6 +6,7 @@ import type { ClusterStatus } from '../../src/clusters/registry.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Audience } from '../../src/core/audience.ts'
 import { systemClock } from '../../src/core/clock.ts'
+import { LinkError } from '../../src/core/errors.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
 import { type AppDependencies, createApp } from '../../src/http/app.ts'
@@ -14,7 +15,10 @@ import type { Env } from '../../src/http/context.ts'
 import { createLog } from '../../src/http/log.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { type Listening, listen } from '../../src/http/server.ts'
+import { type Mappings, parseMappings } from '../../src/link/mappings.ts'
 import type { LinkRecord } from '../../src/link/record.ts'
+import type { FactsOfStudy } from '../../src/mappings/facts.ts'
+import type { MappingsService } from '../../src/mappings/service.ts'
 import type { QueryAnswer, QueryRequest, QueryService } from '../../src/query/service.ts'
 import type { Requester, RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
 import type { StoreRequest, StoreService } from '../../src/store/service.ts'
@@ -86,6 +90,11 @@ export class FakeServices {
     changed: ['reportStatus'],
     forced: false,
   })
+  tables: Mappings = parseMappings('specialty: [{ rule: 1, when: {}, gives: GENERAL }]', 'tables.yaml')
+  onReload: MappingsService['reload'] = async () => this.tables
+  onFacts: FactsOfStudy = async () => {
+    throw new LinkError('not-found', 'no such study')
+  }
 
   readonly query: QueryService = {
     search: (request, signal) => this.#remember('search', request, { signal }, () => this.onSearch(request, signal)),
@@ -110,6 +119,14 @@ export class FakeServices {
     patch: (it, change, options, signal) =>
       this.#remember('patch', { study: it, change, ...options }, { signal }, () => this.onPatch(change, options)),
   }
+
+  readonly mappings: MappingsService = {
+    current: () => this.tables,
+    loadedAt: () => new Date('2026-01-31T10:15:00Z'),
+    reload: () => this.onReload(),
+  }
+  readonly factsOfStudy: FactsOfStudy = (it, caller, signal) =>
+    this.#remember('facts', { study: it, caller }, { signal }, () => this.onFacts(it, caller, signal))
 
   #parts(service: string, request: unknown, requester: Requester) {
     return this.#remember(service, request, requester, () => this.onRetrieve(request as never, requester.signal))
@@ -191,6 +208,8 @@ export async function startSite(settings: object = {}, options: SiteOptions = {}
     retrieve: services.retrieve,
     store: services.store,
     attributes: services.attributes,
+    mappings: services.mappings,
+    factsOfStudy: services.factsOfStudy,
     clusters: { status: () => clusterStates },
     queues: async () => [{ cluster: 'south', depth: 3, oldestAgeMs: 4500 }],
     authenticate: createAuthenticate(config.auth, clock),

@@ -183,6 +183,11 @@ describe('real answers fit openapi.yaml', () => {
     [`GET ${dicomweb}/rendered`, `${instancePath}/rendered?accept=multipart/related;type=%22image/jpeg%22`],
     ['GET /wado', `${wado}&contentType=application/dicom`],
     ['GET /wado', '/wado'],
+    ['GET /link/v1/mappings', '/link/v1/mappings'],
+    ['GET /link/v1/mappings/test', '/link/v1/mappings/test?StudyDescription=MR%20BRAIN'],
+    ['GET /link/v1/mappings/test', '/link/v1/mappings/test?Modality'],
+    ['GET /link/v1/mappings/test', '/link/v1/mappings/test?modality=MR'],
+    ['GET /link/v1/mappings/test', `/link/v1/mappings/test?study=${study}`],
     ['GET /healthz', '/healthz'],
     ['GET /readyz', '/readyz'],
     ['GET /metrics', '/metrics'],
@@ -224,6 +229,16 @@ describe('real answers fit openapi.yaml', () => {
     const headers = { 'Content-Type': 'multipart/related; type="application/dicom"; boundary=b' }
     const response = await site.fetch('/dicom-web/studies', { method: 'POST', headers, body: '--b--' })
     await holdAgainst('POST /dicom-web/studies', response)
+  })
+
+  it('mapping tables that are read again, and a file of them that is bad', async () => {
+    site = await startSite()
+    const reload = () => site?.fetch('/link/v1/mappings/reload', { method: 'POST' }) as Promise<Response>
+    await holdAgainst('POST /link/v1/mappings/reload', await reload())
+    site.services.onReload = async () => {
+      throw new LinkError('config', 'text')
+    }
+    await holdAgainst('POST /link/v1/mappings/reload', await reload())
   })
 
   it('a store of the wrong type, and one that is too large', async () => {
