@@ -326,6 +326,12 @@ describe('verification', () => {
       ['VERIFIED', '2026'],
     ],
     [
+      'a zone moves it out of the calendar',
+      [own({ verified: value('CS', 'VERIFIED'), verifiedAt: value('DT', '99991231235959-1200') })],
+      undefined,
+      ['VERIFIED', '99991231235959-1200'],
+    ],
+    [
       'another proxy says that it failed',
       [own({ verified: value('CS', 'FAILED'), verifiedAt: value('DT', '20260131') })],
       undefined,
