@@ -1,6 +1,7 @@
 import type { Limits } from '../config/schema.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
+import { vrOf } from '../dicom/dictionary.ts'
 import { separable } from '../dicom/match.ts'
 import { relaxedValue } from '../dicom/relax.ts'
 import { tag } from '../dicom/tags.ts'
@@ -55,7 +56,9 @@ function batchesOf(constraints: readonly SearchConstraint[]): (readonly SearchCo
   return chunked(longest.value).map((value) => [{ path: longest.path, value }, ...others])
 }
 
-const isUidList = ({ value }: SearchConstraint): boolean => value !== '' && value.split(/[,\\]/).every(isUid)
+/** By its VR: patient IDs may look like UIDs. */
+const isUidList = ({ path, value }: SearchConstraint): boolean =>
+  vrOf(path.at(-1) ?? '') === 'UI' && value !== '' && value.split(/[,\\]/).every(isUid)
 
 function chunked(list: string): string[] {
   const chunks: string[][] = [[]]

@@ -46,6 +46,8 @@ describe('a search in an archive', () => {
     ['a text beyond ASCII', key('00081030', 'Schädel'), '00081030=Sch*del'],
     ['a range of dates', key('00080020', '20240101-20241231'), '00080020=20240101-20241231'],
     ['a list of UIDs', key('0020000D', '1.2\\1.3'), '0020000D=1.2,1.3'],
+    ['an id that looks like a list of UIDs', key('00100020', '1.2,1.3'), '00100020=1.2*1.3'],
+    ['a number, which archives compare as text', key('00200013', '07'), '00200013='],
     ['a key in a sequence', key('00400275.00400009', 'STEP 1'), '00400275.00400009=STEP*1'],
     ['what would end the value', key('00080030', '10&limit=0#'), '00080030=10%26limit=0%23'],
   ])('writes %s so that any archive finds at least what is wanted', async (_what, constraint, written) => {
