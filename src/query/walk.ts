@@ -9,7 +9,7 @@ import { type Copy, identityOf, type Level, type MergedRow, mergeCopies } from '
 import { sortRows } from './page.ts'
 import type { ClusterPlan, QueryPlan } from './plan.ts'
 import type { Verified } from './verify.ts'
-import { boundsOf, type Density, describeWindow, type Window, Windows, withWindow } from './windows.ts'
+import { boundsOf, type DateRange, type Density, describeWindow, type Window, Windows, withWindow } from './windows.ts'
 
 /** The same for all walks of a service. */
 export interface WalkDependencies {
@@ -48,6 +48,8 @@ export class Walk {
   /** Clusters whose rows are asked for by windows. */
   #windowed: ClusterPlan[] = []
   #windows: Windows | undefined
+  /** By cluster, the density of the newest days. */
+  readonly #newest = new Map<string, Density>()
   #begun = false
 
   constructor(
@@ -95,15 +97,16 @@ export class Walk {
         most,
       )
     const large = [...this.#plans.filter(isLarge), ...cut.map(({ plan }) => plan)]
-    if (bounds && large.length > 0) this.#walkByDates(large, bounds)
+    if (bounds && large.length > 0) this.#walkByDates(large, bounds, wanted)
     this.#begun = true
   }
 
-  #walkByDates(large: ClusterPlan[], bounds: NonNullable<ReturnType<typeof boundsOf>>): void {
+  #walkByDates(large: ClusterPlan[], bounds: DateRange, needed: number): void {
     this.#windowed = large
     const known = large.flatMap(({ cluster }) => this.#deps.large.get(cluster.id) ?? [])
     const density = known.length === large.length ? joined(known) : undefined
-    this.#windows = new Windows(bounds, this.#deps.now(), density)
+    for (const { cluster } of large) this.#newest.set(cluster.id, { rows: 0, days: 0 })
+    this.#windows = new Windows(bounds, this.#deps.now(), { needed, density })
   }
 
   async #askWindow(windows: Windows, needed: number, budget: Budget): Promise<void> {
@@ -196,17 +199,22 @@ export class Walk {
     return sortRows(this.#level, rows)
   }
 
+  /** The next search begins with the newest days too: how many rows they have tells how long its window has to be. */
   #learn(window: Window, answers: readonly Answer[]): void {
-    if (window.kind === 'undated' || !window.range.from) return
-    const to = window.range.to ?? dayOf(this.#deps.now())
-    const days = Math.max(1, daysBetween(window.range.from, to))
+    if (window.kind === 'undated' || window.range.from === undefined) return
+    const days = daysIn(window.range, this.#deps.now())
     for (const { plan, rows } of answers) {
-      const known = this.#deps.large.get(plan.cluster.id)
-      // The first windows tell of the newest rows, which the next search is about too.
-      if (known === undefined || known.rows === 0) this.#deps.large.set(plan.cluster.id, { rows: rows.length, days })
+      const before = this.#newest.get(plan.cluster.id) ?? { rows: 0, days: 0 }
+      if (before.rows >= telling) continue
+      const density = { rows: before.rows + rows.length, days: before.days + days }
+      this.#newest.set(plan.cluster.id, density)
+      this.#deps.large.set(plan.cluster.id, density)
     }
   }
 }
+
+/** Rows from which a density is taken. */
+const telling = 50
 
 /** What one cluster gave that matches. */
 interface Answer {
@@ -235,9 +243,8 @@ function isInside(row: Dataset, window: Window): boolean {
 
 const dateOf = (row: Dataset): string => (firstString(row, tag.StudyDate) ?? '').replaceAll(/\D/g, '')
 
-const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
-
-const daysBetween = (from: string, to: string): number => (parseDay(to) - parseDay(from)) / 86_400_000 + 1
+const daysIn = ({ from = '', to }: DateRange, now: number): number =>
+  Math.max(1, ((to === undefined ? now : parseDay(to)) - parseDay(from)) / 86_400_000 + 1)
 
 const parseDay = (date: string): number =>
   Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))

@@ -50,17 +50,22 @@ export class Windows {
   readonly #bounds: DateRange
   /** The newest day not asked about yet; `undefined` for whatever the future holds. */
   #newest: string | undefined
-  #today: string
+  readonly #today: string
   #days: number
   #state: 'dates' | 'undated' | 'done'
   /** The dates that have been asked about reach back to here; rows of this day and later are all known. */
   reached: string | undefined
 
-  constructor(bounds: DateRange, now: number, density?: Density) {
+  /** `first`: rows needed, and the density of the newest days when it is known. */
+  constructor(
+    bounds: DateRange,
+    now: number,
+    first: { readonly needed: number; readonly density?: Density | undefined },
+  ) {
     this.#bounds = bounds
     this.#newest = bounds.to
     this.#today = fromMs(now)
-    this.#days = density ? daysFor(firstNeed, density) : firstDays
+    this.#days = first.density ? daysFor(first.needed, first.density) : firstDays
     this.#state = 'dates'
   }
 
@@ -115,9 +120,6 @@ export class Windows {
     return this.#bounds.from !== undefined || this.#bounds.to !== undefined
   }
 }
-
-/** What the first page of most viewers needs. */
-const firstNeed = 100
 
 const daysFor = (needed: number, { rows, days }: Density): number =>
   rows === 0 ? days * maxGrowth : Math.max(1, Math.ceil((needed * margin * days) / rows))
