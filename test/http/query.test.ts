@@ -171,3 +171,51 @@ describe('failures of the service', () => {
     })
   })
 })
+
+describe('Link-Sources', () => {
+  it('names each cluster with what became of it, as a structured field', async () => {
+    site.services.onSearch = async () => {
+      const none = { pushed: [], withheld: [], unhonoured: [], requests: 1, rows: 0, durationMs: 12.4 }
+      const answer = found([])
+      const sources = [
+        { ...none, cluster: 'north', role: 'home', outcome: 'ok', rows: 12 },
+        { ...none, cluster: '3d-lab', role: 'linked', outcome: 'timed-out', known: 120 },
+        { ...none, cluster: 'cardio', role: 'thirdParty', outcome: 'skipped', why: 'is not asked' },
+      ] as const
+      return { ...answer, report: { ...answer.report, sources } }
+    }
+    const response = await site.fetch('/dicom-web/studies')
+    expect(response.headers.get('link-sources')).toBe(
+      '"north";role=home;outcome=ok;rows=12;ms=12, "3d-lab";role=linked;outcome=timed-out;known=120, ' +
+        '"cardio";role=thirdParty;outcome=skipped',
+    )
+  })
+
+  it('stays short when there are hundreds of clusters, and then names those that matter', async () => {
+    site.services.onSearch = async () => {
+      const one = { role: 'linked', pushed: [], withheld: [], unhonoured: [], requests: 1, rows: 0, durationMs: 1 }
+      const answer = found([])
+      const sources = Array.from({ length: 256 }, (_, index) => ({
+        ...one,
+        cluster: `cluster-${index}`,
+        outcome: index === 200 ? ('timed-out' as const) : ('ok' as const),
+      }))
+      return { ...answer, report: { ...answer.report, sources } }
+    }
+    const header = (await site.fetch('/dicom-web/studies')).headers.get('link-sources')
+    expect(header).toBe('"cluster-200";role=linked;outcome=timed-out')
+  })
+})
+
+describe('the explanation of a search', () => {
+  it('is the report of the search that the same query is, without its rows', async () => {
+    site.services.onSearch = async () => found([{ '0020000D': { vr: 'UI', Value: [study] } }], ['w'])
+    const response = await site.fetch('/link/v1/explain?PatientID=X&limit=3')
+    expect(await response.json()).toMatchObject({ rows: 1, sources: [], rounds: [], warnings: ['w'] })
+    expect(site.services.asked.at(-1)?.request).toMatchObject({ level: 'study', query: { limit: 3 } })
+  })
+
+  it('refuses what the search refuses', async () => {
+    expect((await site.fetch('/link/v1/explain?limit=x')).status).toBe(400)
+  })
+})
