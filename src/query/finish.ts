@@ -33,8 +33,7 @@ export class Finishing {
   async finish(request: QueryRequest, page: readonly MergedRow[], { plan, ledger }: Snapshot, budget: Budget) {
     const { level } = request
     const clusters = plan.ask.map(({ cluster }) => cluster)
-    const whole = await this.#complete(request, page, ledger, budget)
-    const told = await this.#learn(request, whole, ledger, budget)
+    const told = await this.#completeAndLearn(request, page, ledger, budget)
     const { rows, inexact } = await this.#counts.correct(level, told, clusters, budget)
     return { rows: await this.#show(request, rows, ledger), inexact }
   }
@@ -51,11 +50,22 @@ export class Finishing {
     if (request.level !== 'study' || request.query.linkConstraints.length === 0) return undefined
     const matches = linkFilter(request.query)
     return async (rows, budget) => {
-      const whole = await this.#complete(request, rows, ledger, budget)
-      const told = await this.#learn(request, whole, ledger, budget)
+      const told = await this.#completeAndLearn(request, rows, ledger, budget)
       const linked = await this.#link(told, ledger)
       return told.filter((_, index) => matches(linked[index] as MergedRow))
     }
+  }
+
+  /** Of the copies that are known already the facts are asked for meanwhile: most rows have no others. */
+  async #completeAndLearn(
+    request: QueryRequest,
+    rows: readonly MergedRow[],
+    ledger: Ledger,
+    budget: Budget,
+  ): Promise<MergedRow[]> {
+    const learning = this.#learn(request, rows, ledger, budget)
+    const [whole] = await Promise.all([this.#complete(request, rows, ledger, budget), learning])
+    return this.#learn(request, whole, ledger, budget)
   }
 
   /** Rows of one cluster with the descriptions that their series have, when they are to be checked by it. */
