@@ -119,7 +119,7 @@ async function openClusters(config: Config, parts: Parts): Promise<Clusters> {
   }
 }
 
-const byBelief = (a: ClusterConfig, b: ClusterConfig): number =>
+export const byBelief = (a: ClusterConfig, b: ClusterConfig): number =>
   Number(b.role === 'home') - Number(a.role === 'home') || b.priority - a.priority || (a.id < b.id ? -1 : 1)
 
 const openEmbedded = (config: Config, { id, role, priority, timeoutMs }: ClusterConfig, { db, log }: Parts) =>

@@ -3,11 +3,12 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
+import { mappingsCommand } from './cli/mappings.ts'
 import { renderReports } from './clusters/check-report.ts'
 import { checkClusters, serve } from './compose.ts'
 import { demoConfig, loadConfig } from './config/load.ts'
 import type { Config } from './config/schema.ts'
-import { toError } from './core/errors.ts'
+import { LinkError, toError } from './core/errors.ts'
 
 /** The command line; the only file that ends the process. */
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
@@ -58,6 +59,17 @@ program
     process.stdout.write(`hash: sha256:${createHash('sha256').update(key).digest('hex')}\n`)
   })
 
+program.addCommand(
+  mappingsCommand({
+    say,
+    progress: process.stderr,
+    interrupted: stopAtOnce,
+    end: (status) => {
+      process.exitCode = status
+    },
+  }),
+)
+
 interface ServeOptions {
   readonly config?: string
   readonly port?: number
@@ -104,6 +116,15 @@ function stopOnSignal(stop: () => Promise<void>): void {
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+}
+
+/** Fires at the first SIGINT or SIGTERM; the next one ends the process. */
+function stopAtOnce(): AbortSignal {
+  const controller = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.once(signal, () => controller.abort(new LinkError('cancelled', 'stopped')))
+  }
+  return controller.signal
 }
 
 /** SIGHUP is the custom for reading files again; a bad one is said and changes nothing. */

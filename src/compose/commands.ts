@@ -1,0 +1,46 @@
+import type { Cluster } from '../clusters/cluster.ts'
+import { createDicomwebCluster } from '../clusters/dicomweb.ts'
+import { openEmbeddedCluster } from '../clusters/embedded/cluster.ts'
+import { byBelief } from '../compose.ts'
+import type { ClusterConfig, Config } from '../config/schema.ts'
+import { systemClock as clock } from '../core/clock.ts'
+import { noLog, noTelemetry } from '../core/telemetry.ts'
+import { type Database, openDatabase } from '../db/connect.ts'
+
+/** A cluster for a command that asks it something and ends. */
+export interface CommandCluster {
+  readonly id: string
+  /** To be asked only with what narrows to a patient or a study. */
+  readonly constrained: boolean
+  /** Throws `LinkError` `config` when it cannot be had, as an embedded one in use by a running proxy. */
+  open(): Promise<Cluster>
+}
+
+export interface CommandClusters extends AsyncDisposable {
+  /** In the order in which they are believed. */
+  readonly all: readonly CommandCluster[]
+}
+
+/** The configured clusters, each opened when it is asked for, all closed in the end. */
+export function clustersForCommand(config: Config): CommandClusters {
+  const resources = new AsyncDisposableStack()
+  let database: Promise<Database> | undefined
+  const openOnce = async () => {
+    const { url } = config.database
+    return resources.adopt(await openDatabase({ url, dataDir: config.dataDir }), (it) => it.close())
+  }
+  const open = async (cluster: ClusterConfig) => {
+    const { site, limits, dataDir } = config
+    if (!cluster.embedded) return createDicomwebCluster(cluster, { limits, site, clock, telemetry: noTelemetry })
+    database ??= openOnce()
+    return openEmbeddedCluster({ ...cluster, dataDir, db: await database, limits, log: noLog, clock })
+  }
+  return {
+    all: config.clusters.toSorted(byBelief).map((cluster) => ({
+      id: cluster.id,
+      constrained: cluster.constrained,
+      open: async () => resources.adopt(await open(cluster), (it) => it.close()),
+    })),
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  }
+}

@@ -1,0 +1,57 @@
+/** Study dates, `YYYYMMDD`, both inclusive; open where absent. */
+export interface DateRange {
+  readonly from?: string
+  readonly to?: string
+}
+
+/** Before it digital archives hold little: one range for all of that. */
+const firstYear = 1990
+
+/** All dates there are, newest first: what is to come, each year back to 1990, and what was before. */
+export function yearRanges(now: number): DateRange[] {
+  const thisYear = new Date(now).getUTCFullYear()
+  const years = Array.from({ length: thisYear - firstYear + 1 }, (_, ago) => thisYear - ago)
+  return [
+    { from: `${thisYear + 1}0101` },
+    ...years.map((year) => ({ from: `${year}0101`, to: `${year}1231` })),
+    { to: `${firstYear - 1}1231` },
+  ]
+}
+
+const dayMs = 86_400_000
+/** What an open range is taken to reach to when it has to be split. */
+const [oldest, newest] = ['10000101', '99991231']
+const [longestYear, longestMonth] = [366, 31]
+
+/**
+ * A range in parts that are the same together, newest first: centuries in halves, a year in months, a month in days.
+ * Nothing when it is a single day.
+ */
+export function splitRange(range: DateRange): DateRange[] {
+  const [from, to] = [toDay(range.from ?? oldest), toDay(range.to ?? newest)]
+  const days = to - from + 1
+  if (days <= 1) return []
+  const ends = days > longestYear ? [from + Math.floor(days / 2) - 1] : endsWithin(from, to, days <= longestMonth)
+  const starts = [from, ...ends.map((end) => end + 1)]
+  const parts = starts.map((start, at) => ({ from: fromDay(start), to: fromDay(ends[at] ?? to) }))
+  return parts.map((part, at) => keepOpen(range, part, { first: at === 0, last: at === ends.length })).toReversed()
+}
+
+/** The days, of all but the last, on which a month or a day ends. */
+function endsWithin(from: number, to: number, daily: boolean): number[] {
+  const all = Array.from({ length: to - from }, (_, at) => from + at)
+  return daily ? all : all.filter((day) => fromDay(day + 1).endsWith('01'))
+}
+
+const keepOpen = (whole: DateRange, part: Required<DateRange>, at: { first: boolean; last: boolean }): DateRange => ({
+  ...((!at.first || whole.from !== undefined) && { from: part.from }),
+  ...((!at.last || whole.to !== undefined) && { to: part.to }),
+})
+
+/** Whether a date, `YYYYMMDD`, lies in a range. */
+export const isWithin = (date: string, { from = '', to = '99999999' }: DateRange): boolean => date >= from && date <= to
+
+const toDay = (date: string): number =>
+  Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6))) / dayMs
+
+const fromDay = (day: number): string => new Date(day * dayMs).toISOString().slice(0, 10).replaceAll('-', '')
