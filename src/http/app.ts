@@ -17,6 +17,7 @@ import { type QueryRoutesDependencies, queryRoutes } from './query.ts'
 import { renderedRoutes } from './rendered.ts'
 import { type RetrieveRoutesDependencies, retrieveRoutes } from './retrieve.ts'
 import { type StoreRoutesDependencies, storeRoutes } from './store.ts'
+import { uiRoutes } from './ui.ts'
 import { wadoUriRoutes } from './wado-uri.ts'
 
 export interface AppDependencies
@@ -45,6 +46,7 @@ export const routeTable = (deps: AppDependencies): Route[] => [
   ...mappingsRoutes(deps),
   ...operateRoutes(deps),
   ...docsRoutes(),
+  ...uiRoutes(deps),
 ]
 
 /**

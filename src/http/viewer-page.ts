@@ -8,6 +8,7 @@ type Missing =
 
 const endpoints: readonly (readonly [path: string, what: string])[] = [
   ['/dicom-web/studies', 'DICOMweb: QIDO-RS, WADO-RS and STOW-RS over all clusters'],
+  ['/ui', 'the clusters and linked search, for people'],
   ['/docs', 'the API, to read and to try'],
   ['/healthz', 'whether the proxy runs'],
   ['/readyz', 'which clusters are up'],

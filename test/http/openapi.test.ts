@@ -193,6 +193,9 @@ describe('real answers fit openapi.yaml', () => {
     ['GET /metrics', '/metrics'],
     ['GET /openapi.yaml', '/openapi.yaml'],
     ['GET /docs', '/docs'],
+    ['GET /ui', '/ui'],
+    ['GET /ui', '/ui?PatientName='],
+    ['GET /ui', '/ui?limit=x'],
     ['GET /docs/{file}', '/docs/start.js'],
     ['GET /docs/{file}', '/docs/passwd'],
   ])('%s of %s', async (key, path) => {
