@@ -1,4 +1,5 @@
 import { html } from 'hono/html'
+import { badRequest } from '../core/errors.ts'
 import { hasWildcard } from '../dicom/glob.ts'
 import { linkTag, linkTerms } from '../dicom/private-dictionary.ts'
 import type { Problem } from './problem.ts'
@@ -83,18 +84,27 @@ export function formValues(given: URLSearchParams): FormValues {
 /** Browsers send every field, empty ones too: whoever sends the empty form asks for all studies. */
 export const isAsked = (values: FormValues): boolean => values.size > 0
 
-/** The query part of QIDO-RS that the form stands for, without its question mark. */
+/** The query part of QIDO-RS that the form stands for, without its question mark. Throws `bad-request`. */
 export function searchOf(values: FormValues): string {
   const search = new URLSearchParams({ includefield: 'all' })
   for (const { name, parameter, write = String } of fields) {
     const text = values.get(name)
     if (text && parameter === undefined) search.set(name, write(text))
   }
-  const dates = [values.get('from') ?? '', values.get('to') ?? ''].map(dicomDate)
-  if (dates.some((date) => date !== '')) search.set('StudyDate', dates.join('-'))
+  const dates = datesOf(values)
+  if (dates !== '-') search.set('StudyDate', dates)
   search.set('limit', values.get('limit') || defaultLimit)
   if (values.get('offset')) search.set('offset', values.get('offset') ?? '')
   return search.toString()
+}
+
+/** Nothing is in a range that is the wrong way round: without a word about it, that would look like an answer. */
+function datesOf(values: FormValues): string {
+  const [from = '', to = ''] = ['from', 'to'].map((name) => dicomDate(values.get(name) ?? ''))
+  if ([from, to].every((date) => /^\d{8}$/.test(date)) && from > to) {
+    throw badRequest('StudyDate: the range ends before it begins')
+  }
+  return `${from}-${to}`
 }
 
 /** `2024-01-31` as PS3.5 6.2 writes it; what is no date is left for the query to refuse. */
