@@ -26,7 +26,7 @@ export interface SearchRequest {
   readonly includeFields: readonly Tag[]
   /** At most this many rows, counted before nothing else: clusters do not sort and are not asked to page. */
   readonly limit: number
-  /** Only rows without a Study Date: there is no key for it that archives know. Counted by `limit` are those only. */
+  /** Only rows without a Study Date `YYYYMMDD`: archives know no key for it. Counted by `limit` are those only. */
   readonly undated?: boolean
   /** Of a peer proxy: the link attributes of its own rows are wanted too, and these keys about them are to be met. */
   readonly link?: readonly SearchConstraint[]

@@ -3,8 +3,10 @@ import { ClusterError } from '../core/outcome.ts'
 import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
 import { vrOf } from '../dicom/dictionary.ts'
 import { separable } from '../dicom/match.ts'
+import { linkKeys } from '../dicom/private-dictionary.ts'
 import { relaxedValue } from '../dicom/relax.ts'
 import { tag } from '../dicom/tags.ts'
+import { plainDate } from '../dicom/temporal.ts'
 import { isUid } from '../dicom/uid.ts'
 import type { SearchAnswer, SearchConstraint, SearchRequest } from './cluster.ts'
 import type { DicomwebClient, Exchange } from './dicomweb-client.ts'
@@ -84,21 +86,28 @@ async function searchOnce(
 ): Promise<SearchAnswer> {
   const rows: Dataset[] = []
   const seen = new Set<string>()
+  let received = 0
   for (let page = 0; page < maxPages; page++) {
-    const before = rows.length
-    const exchange = await ask(client, request, rows.length, signal)
+    const before = received
+    const exchange = await ask(client, request, received, signal)
     if (!exchange) return { rows, truncated: false }
     for await (const row of readDatasets(client, exchange, { limits, signal })) {
       if (rows.length > request.limit) break
-      if (isNew(seen, request, row)) rows.push(row)
+      if (!isNew(seen, request, row)) continue
+      received++
+      if (isWanted(request, row)) rows.push(row)
     }
     if (rows.length > request.limit) return { rows: rows.slice(0, request.limit), truncated: true }
     if (!saysMore(exchange)) return { rows, truncated: false }
     // A cluster that does not know `offset` gives the same page again and again.
-    if (rows.length === before) break
+    if (received === before) break
   }
   return { rows, truncated: true }
 }
+
+/** There is no key for studies without a proper date: all are read, and those that have one are dropped as they come. */
+const isWanted = ({ undated = false }: SearchRequest, row: Dataset): boolean =>
+  !undated || plainDate(firstString(row, tag.StudyDate)) === ''
 
 /** Rows without the UID of their level are kept: what they are worth is for the caller to say. */
 function isNew(seen: Set<string>, { level }: SearchRequest, row: Dataset): boolean {
@@ -154,9 +163,19 @@ function queryString(request: SearchRequest, offset: number): string {
   const constraints = request.constraints.map((it) => `${it.path.join('.')}=${urlSafe(sentValue(it))}`)
   // A list in one parameter would be lost on archives that do not decode %2C, and a raw comma on others.
   const fields = request.includeFields.map((field) => `includefield=${field}`)
-  const page = [`limit=${request.limit + 1 - offset}`, ...(offset > 0 ? [`offset=${offset}`] : [])]
-  return [...constraints, ...fields, ...page].join('&')
+  const limit = request.undated ? [] : [`limit=${request.limit + 1 - offset}`]
+  const page = [...limit, ...(offset > 0 ? [`offset=${offset}`] : [])]
+  return [...constraints, ...fields, ...linkFields(request), ...page].join('&')
 }
+
+/** Peers decode what they are sent, and know link attributes by their names. */
+const linkFields = ({ link }: SearchRequest): string[] =>
+  link
+    ? ['includefield=link', ...link.map(({ path, value }) => `${linkNameOf(path)}=${encodeURIComponent(value)}`)]
+    : []
+
+const linkNameOf = (path: readonly Tag[]): string =>
+  linkKeys.entries().find(([, known]) => known.join('.') === path.join('.'))?.[0] ?? path.join('.')
 
 const sentValue = (constraint: SearchConstraint): string =>
   isUidList(constraint) ? constraint.value.replaceAll('\\', ',') : relaxedValue(constraint)

@@ -32,6 +32,9 @@ const parsers: Readonly<Record<TemporalVr, (text: string) => Moment | undefined>
   DT: parseDateTime,
 }
 
+/** A date by which rows can be ordered and asked for in ranges; of anything but `YYYYMMDD` it is empty, as of no date. */
+export const plainDate = (text: string | undefined): string => (text !== undefined && /^\d{8}$/.test(text) ? text : '')
+
 /** A value of a dataset; takes the separators of old and of careless senders (`2026.01.31`, `10:15:00`). */
 export function parseMoment(vr: TemporalVr, text: string): Moment | undefined {
   const bare = vr === 'DA' ? text.replaceAll(/[.-]/g, '') : vr === 'TM' ? text.replaceAll(':', '') : text

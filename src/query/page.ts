@@ -1,5 +1,6 @@
 import { type Dataset, firstNumber, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
+import { plainDate } from '../dicom/temporal.ts'
 import { compareText, type Level, type MergedRow } from './merge.ts'
 
 /**
@@ -24,7 +25,7 @@ function sortKey(level: Level, row: Dataset): SortKey {
   const number = (key: string) => firstNumber(row, key) ?? Number.POSITIVE_INFINITY
   const below = level === 'study' ? [] : [tag.SeriesNumber, ...(level === 'instance' ? [tag.InstanceNumber] : [])]
   return {
-    date: text(tag.StudyDate),
+    date: plainDate(text(tag.StudyDate)),
     time: text(tag.StudyTime),
     study: text(tag.StudyInstanceUID),
     numbers: below.map(number),

@@ -4,6 +4,7 @@ import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
 import { separable } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
+import { plainDate } from '../dicom/temporal.ts'
 import type { Ledger } from './ledger.ts'
 import { type Copy, identityOf, type Level, type MergedRow, mergeCopies } from './merge.ts'
 import { sortRows } from './page.ts'
@@ -241,7 +242,7 @@ function isInside(row: Dataset, window: Window): boolean {
   return date !== '' && date >= from && (to === undefined || date <= to)
 }
 
-const dateOf = (row: Dataset): string => (firstString(row, tag.StudyDate) ?? '').replaceAll(/\D/g, '')
+const dateOf = (row: Dataset): string => plainDate(firstString(row, tag.StudyDate))
 
 const daysIn = ({ from = '', to }: DateRange, now: number): number =>
   Math.max(1, ((to === undefined ? now : parseDay(to)) - parseDay(from)) / 86_400_000 + 1)

@@ -123,6 +123,16 @@ function searchContract(cluster: () => Cluster): void {
     expect(await cluster().search(below, never)).toEqual({ rows: [], truncated: false })
   })
 
+  it('studies without a date are found apart from the others', async () => {
+    const [dated, undated] = [madeInstance(), madeInstance({ studyDate: '' })]
+    await stored(cluster(), dated, undated)
+    const constraints = [key(tag.StudyInstanceUID, `${dated.study},${undated.study}`)]
+    const request = asked({ level: 'study', constraints, undated: true, limit: 1 })
+    const { rows, truncated } = await cluster().search(request, never)
+    expect(uidsOf(rows, tag.StudyInstanceUID)).toEqual([undated.study])
+    expect(truncated).toBe(false)
+  })
+
   it('more rows than the limit are cut, and it says so', async () => {
     const [first] = await storedStudy(cluster())
     const { study } = targetOf(first)

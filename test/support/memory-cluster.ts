@@ -77,7 +77,8 @@ export class MemoryCluster implements Cluster {
     if (this.faults.uncounted && isCount(request)) throw this.#error('timed-out')
     const levels = { study: tag.StudyInstanceUID, series: tag.SeriesInstanceUID, instance: tag.SOPInstanceUID }
     const rows = [...this.held.values()].map(({ row }) => row).filter((row) => isBelow(row, request))
-    const groups = Map.groupBy(rows, (row) => firstString(row, levels[request.level]))
+    const wanted = request.undated ? rows.filter((row) => firstString(row, tag.StudyDate) === undefined) : rows
+    const groups = Map.groupBy(wanted, (row) => firstString(row, levels[request.level]))
     return { rows: [...groups.values()].map((group) => summary(request.level, group)), truncated: false }
   }
 

@@ -10,14 +10,14 @@ import { maxColumnLength } from './levels.ts'
  * What an index can exclude with certainty; matching proper comes after, so a key that is not understood here
  * narrows nothing.
  */
-export function narrowingOf({ study, series, constraints }: SearchRequest): Narrowing {
+export function narrowingOf({ study, series, constraints, undated }: SearchRequest): Narrowing {
   const narrow = separable(constraints).filter(({ empty }) => !empty)
   const value = (key: Tag) => narrow.find(({ path }) => path.length === 1 && path[0] === key)?.value ?? ''
   return {
     studies: study === undefined ? uidList(value(tag.StudyInstanceUID)) : [study],
     series: series === undefined ? uidList(value(tag.SeriesInstanceUID)) : [series],
     instances: uidList(value(tag.SOPInstanceUID)),
-    ...dateRange(value(tag.StudyDate)),
+    ...(undated ? { dateFrom: '', dateTo: '' } : dateRange(value(tag.StudyDate))),
     patientID: literal(value(tag.PatientID)),
     accessionNumber: literal(value(tag.AccessionNumber)),
   }
