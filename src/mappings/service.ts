@@ -21,11 +21,14 @@ export interface MappingsOptions {
   readonly path: string
   readonly log: Log
   readonly clock: { now(): number }
+  /** How a file is read; from the disk by default. */
+  readonly read?: (path: string) => Promise<string>
 }
 
 /** Reads the tables for the first time. Throws `LinkError` `config` when they cannot be used. */
-export async function createMappings({ path, log, clock }: MappingsOptions): Promise<MappingsService> {
-  const load = async () => ({ mappings: parseMappings(await readMappingsFile(path), path), at: new Date(clock.now()) })
+export async function createMappings(options: MappingsOptions): Promise<MappingsService> {
+  const { path, log, clock, read = readMappingsFile } = options
+  const load = async () => ({ mappings: parseMappings(await read(path), path), at: new Date(clock.now()) })
   let loaded = await load()
   let last: Promise<unknown> = Promise.resolve()
   const reload = async () => {

@@ -6,7 +6,7 @@ import { parseMappings } from '../../src/link/mappings.ts'
 import { createMappings } from '../../src/mappings/service.ts'
 import { shippedMappings } from '../../src/mappings/shipped.ts'
 import { temporaryFolder } from '../support/database.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { FakeClock, turn } from '../support/fake-clock.ts'
 
 const tables = (value: string) => JSON.stringify({ specialty: [{ rule: 1, when: {}, gives: value }] })
 
@@ -71,19 +71,24 @@ describe('the tables in force', () => {
     expect(value()).toBe('NEW')
   })
 
-  test('are those read last, however many readings overlap and whichever of them fail', async () => {
-    const { mappings, value } = await started()
-    const values = ['A', 'B', 'C']
-    const earlier: Promise<unknown>[] = []
-    for (const next of values) {
-      for (const text of ['', tables(next)]) {
-        await writeFile(path, text)
-        earlier.push(mappings.reload().catch(() => undefined))
-      }
+  test('are those of the file as it was last, however many readings overlap and whichever of them fail', async () => {
+    const readings: ((text: string) => void)[] = []
+    const read = () => new Promise<string>((resolve) => readings.push(resolve))
+    const starting = createMappings({ path, log: noLog, clock: new FakeClock(), read })
+    readings.shift()?.(tables('OLD'))
+    const mappings = await starting
+    const calls = [mappings.reload(), mappings.reload(), mappings.reload()].map((call) => call.catch(() => 'refused'))
+    const contents = [tables('EARLIER'), '', tables('LAST')]
+    for (let begun = 0; begun < contents.length; ) {
+      await turn()
+      const ready = readings.splice(0).map((resolve, at) => () => resolve(contents[begun + at] ?? ''))
+      // Whoever began last has its answer first.
+      for (const answer of ready.toReversed()) answer()
+      begun += ready.length
     }
-    await mappings.reload()
-    await Promise.all(earlier)
-    expect(value()).toBe('C')
+    expect(await calls[1]).toBe('refused')
+    await Promise.all(calls)
+    expect(mappings.current().specialty[0]?.gives).toEqual(['LAST'])
   })
 
   test.each([
