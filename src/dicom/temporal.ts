@@ -32,8 +32,14 @@ const parsers: Readonly<Record<TemporalVr, (text: string) => Moment | undefined>
   DT: parseDateTime,
 }
 
-/** A date by which rows can be ordered and asked for in ranges; of anything but `YYYYMMDD` it is empty, as of no date. */
-export const plainDate = (text: string | undefined): string => (text !== undefined && /^\d{8}$/.test(text) ? text : '')
+/** A date as archives can be asked for it in ranges. */
+export const isPlainDate = (text: string | undefined): boolean => text !== undefined && /^\d{8}$/.test(text)
+
+/** `YYYYMMDD` of a Study Date, also of the old form `YYYY.MM.DD`; empty for anything else, as of no date. */
+export function plainDate(text: string | undefined): string {
+  const digits = text?.trim().replace(/^(\d{4})\.(\d\d)\.(\d\d)$/, '$1$2$3')
+  return digits !== undefined && isPlainDate(digits) ? digits : ''
+}
 
 /** A value of a dataset; takes the separators of old and of careless senders (`2026.01.31`, `10:15:00`). */
 export function parseMoment(vr: TemporalVr, text: string): Moment | undefined {

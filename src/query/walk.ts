@@ -4,7 +4,7 @@ import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
 import { separable } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
-import { plainDate } from '../dicom/temporal.ts'
+import { isPlainDate, plainDate } from '../dicom/temporal.ts'
 import type { Ledger } from './ledger.ts'
 import { type Copy, identityOf, type Level, type MergedRow, mergeCopies } from './merge.ts'
 import { sortRows } from './page.ts'
@@ -237,7 +237,8 @@ function inWindow(request: SearchRequest, window: Window): Partial<SearchRequest
 
 function isInside(row: Dataset, window: Window): boolean {
   const date = dateOf(row)
-  if (window.kind === 'undated') return date === ''
+  // What an archive has in another form than ranges are asked in, it does not find by them.
+  if (window.kind === 'undated') return !isPlainDate(firstString(row, tag.StudyDate))
   const { from = '', to } = window.range
   return date !== '' && date >= from && (to === undefined || date <= to)
 }

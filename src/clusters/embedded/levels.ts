@@ -3,6 +3,7 @@ import type { Dataset, MutableDataset, Tag } from '../../dicom/dataset.ts'
 import { firstNumber, firstString } from '../../dicom/dataset.ts'
 import { isBlank, mergePatient, patientTags } from '../../dicom/patient.ts'
 import { defaultReturned, tag } from '../../dicom/tags.ts'
+import { plainDate } from '../../dicom/temporal.ts'
 
 /** Which level of the information model an attribute describes, PS3.3 A.1.2. */
 export type Level = 'study' | 'series' | 'instance'
@@ -121,7 +122,7 @@ export const rules: LevelRules = {
     return merged
   },
   columns: (study) => ({
-    studyDate: plainDate(firstString(study, tag.StudyDate) ?? ''),
+    studyDate: plainDate(firstString(study, tag.StudyDate)),
     patientID: column(firstString(study, tag.PatientID)),
     accessionNumber: column(firstString(study, tag.AccessionNumber)),
   }),
@@ -133,9 +134,3 @@ export const maxColumnLength = 128
 /** A value as the index keeps it; PostgreSQL's texts hold no NUL. */
 const column = (value: string | undefined): string =>
   (value ?? '').replaceAll('\0', '').trim().slice(0, maxColumnLength)
-
-/** The form ranges are compared in: `YYYYMMDD`, from `YYYY.MM.DD` of ACR-NEMA too (PS3.5 6.2), else nothing. */
-function plainDate(text: string): string {
-  const digits = text.trim().replace(/^(\d{4})\.(\d\d)\.(\d\d)$/, '$1$2$3')
-  return /^\d{8}$/.test(digits) ? digits : ''
-}
