@@ -1,6 +1,5 @@
 import type { Context } from 'hono'
 import { LinkError } from '../core/errors.ts'
-import type { Dataset } from '../dicom/dataset.ts'
 import { contentTypeOf, newBoundary, type Part, type Parts, writeMultipart } from '../dicom/multipart.ts'
 import type { RetrieveAnswer } from '../retrieve/service.ts'
 import type { Env } from './context.ts'
@@ -109,19 +108,3 @@ async function* onlyFirst({ first, cancel }: OpenedParts): AsyncGenerator<Uint8A
 /** A media type a cluster wrote, when it is one and may stand in a header. */
 const cleanType = (text: string): string | undefined =>
   /^[\w.+-]+\/[\w.+-]+(?:\s*;[\x20-\x7e]*)?$/.test(text) && text.length < 256 ? text : undefined
-
-const flushAt = 64 * 1024
-
-/** Datasets as a JSON array, written as they come. */
-export async function* jsonArray(rows: AsyncIterable<Dataset>): AsyncGenerator<Uint8Array> {
-  let pending = '['
-  let separator = ''
-  for await (const row of rows) {
-    pending += separator + JSON.stringify(row)
-    separator = ','
-    if (pending.length < flushAt) continue
-    yield Buffer.from(pending)
-    pending = ''
-  }
-  yield Buffer.from(`${pending}]`)
-}

@@ -32,13 +32,29 @@ function acceptParameter(url: string): string | undefined {
 const notAcceptable = (offered: string) =>
   new LinkError('not-acceptable', `nothing of what Accept names can be given; this resource offers ${offered}`)
 
-/** DICOM JSON for everything that is datasets; named as the client names it. */
+/** DICOM JSON for an answer that is one dataset; named as the client names it. */
 export function negotiateJson(accepted: readonly MediaType[]): string {
-  for (const { type } of accepted) {
-    if (type === 'application/json' || type === 'application/dicom+json') return type
-    if (type === '*/*' || type === 'application/*') return 'application/dicom+json'
+  const contentType = accepted.map(jsonType).find((type) => type !== undefined)
+  if (contentType === undefined) throw notAcceptable('application/dicom+json')
+  return contentType
+}
+
+function jsonType({ type }: MediaType): string | undefined {
+  if (type === 'application/json' || type === 'application/dicom+json') return type
+  return type === '*/*' || type === 'application/*' ? 'application/dicom+json' : undefined
+}
+
+/** How to give any number of datasets: as one JSON array, or each as an XML document of its own in multipart/related. */
+export type DatasetsForm = { readonly kind: 'json'; readonly contentType: string } | { readonly kind: 'xml' }
+
+/** What the client likes best of DICOM JSON and DICOM XML, PS3.18 8.7.3.2 and 8.7.5. */
+export function negotiateDatasets(accepted: readonly MediaType[]): DatasetsForm {
+  for (const range of accepted) {
+    const contentType = jsonType(range)
+    if (contentType !== undefined) return { kind: 'json', contentType }
+    if (isMultipart(range.type) && takes(partType(range), 'application/dicom+xml')) return { kind: 'xml' }
   }
-  throw notAcceptable('application/dicom+json')
+  throw notAcceptable('application/dicom+json and multipart/related; type="application/dicom+xml"')
 }
 
 /** How to give stored instances: as which transfer syntax, in parts or as the one instance itself. */

@@ -7,8 +7,9 @@ import { dicomwebPath, dicomwebRoot } from './addresses.ts'
 import { warn } from './answer.ts'
 import { callerOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
-import { acceptedTypes, negotiateJson } from './negotiate.ts'
+import { acceptedTypes, negotiateDatasets } from './negotiate.ts'
 import { targetIn } from './parameters.ts'
+import { sendRows } from './query-answer.ts'
 
 export interface QueryRoutesDependencies {
   readonly config: Pick<Config, 'site' | 'publicUrl'>
@@ -40,11 +41,11 @@ export const queryRoutes = (deps: QueryRoutesDependencies): Route[] => [
 ]
 
 async function search(c: Context<Env>, level: Level, deps: QueryRoutesDependencies): Promise<Response> {
-  const contentType = negotiateJson(acceptedTypes(c))
+  const form = negotiateDatasets(acceptedTypes(c))
   const { rows, warnings, report } = await deps.query.search(requestOf(c, level, deps), c.env.exchange.signal)
   warn(c, deps.config.site, warnings)
   c.header('Link-Sources', sourcesHeader(report))
-  return c.body(JSON.stringify(rows), 200, { 'Content-Type': contentType })
+  return sendRows(c, rows, form)
 }
 
 /** Runs the search of studies that the same query would be, and answers with how it went instead of its rows. */

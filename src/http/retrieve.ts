@@ -3,16 +3,17 @@ import type { Config } from '../config/schema.ts'
 import { badRequest } from '../core/errors.ts'
 import type { RetrieveService } from '../retrieve/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
-import { jsonArray, sendParts, stream, warn } from './answer.ts'
+import { sendParts, stream, warn } from './answer.ts'
 import { requesterOf } from './caller.ts'
 import type { Env, Handler, Route } from './context.ts'
+import { bodyOf } from './datasets.ts'
 import {
   acceptedTypes,
   firstAcceptable,
   negotiateBulkdata,
+  negotiateDatasets,
   negotiateFrames,
   negotiateInstances,
-  negotiateJson,
 } from './negotiate.ts'
 import { instanceIn, parseFrames, targetIn } from './parameters.ts'
 
@@ -53,10 +54,10 @@ async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDe
  */
 async function metadata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = targetIn(c)
-  const contentType = negotiateJson(acceptedTypes(c))
+  const form = negotiateDatasets(acceptedTypes(c))
   const answer = await retrieve.metadata(target, dicomwebRoot(c, config), requesterOf(c))
   warn(c, config.site, answer.warnings)
-  return stream(c, { status: 200, contentType, body: jsonArray(answer.body) })
+  return stream(c, { status: 200, ...bodyOf(answer.body, form) })
 }
 
 async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {

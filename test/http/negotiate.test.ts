@@ -4,6 +4,7 @@ import { parseAccept } from '../../src/dicom/media-type.ts'
 import {
   firstAcceptable,
   negotiateBulkdata,
+  negotiateDatasets,
   negotiateFrames,
   negotiateInstances,
   negotiateJson,
@@ -164,7 +165,31 @@ describe('datasets', () => {
     expect(negotiateJson(parseAccept(accept))).toBe(type)
   })
 
-  it('in XML are not acceptable', () => {
+  it.each([
+    ['multipart/related; type="application/dicom+xml"', { kind: 'xml' }],
+    ['multipart/related; type=application/dicom+xml', { kind: 'xml' }],
+    ['multipart/related', { kind: 'xml' }],
+    ['multipart/*', { kind: 'xml' }],
+    ['*/*', { kind: 'json', contentType: 'application/dicom+json' }],
+    ['application/json', { kind: 'json', contentType: 'application/json' }],
+    [
+      'multipart/related; type="application/dicom+xml";q=0.5, application/dicom+json',
+      { kind: 'json', contentType: 'application/dicom+json' },
+    ],
+    ['application/dicom+json;q=0.5, multipart/related; type="application/dicom+xml"', { kind: 'xml' }],
+    ['image/png, multipart/related; type="application/dicom+xml";q=0.1', { kind: 'xml' }],
+  ])('%s asks for %j', (accept, form) => {
+    expect(negotiateDatasets(parseAccept(accept))).toEqual(form)
+  })
+
+  it.each(['application/dicom+xml', 'multipart/related; type="application/dicom"', 'text/html'])(
+    '%s is not acceptable',
+    (accept) => {
+      expect(() => negotiateDatasets(parseAccept(accept))).toThrow(notAcceptable)
+    },
+  )
+
+  it('of an answer that is one are not given in XML', () => {
     expect(() => negotiateJson(parseAccept('multipart/related; type="application/dicom+xml"'))).toThrow(notAcceptable)
   })
 })

@@ -1,0 +1,32 @@
+import { buffer } from 'node:stream/consumers'
+import { promisify } from 'node:util'
+import { constants, gzip } from 'node:zlib'
+import type { Context } from 'hono'
+import type { Dataset } from '../dicom/dataset.ts'
+import { prefersGzip } from './accept-encoding.ts'
+import type { Env } from './context.ts'
+import { bodyOf } from './datasets.ts'
+import type { DatasetsForm } from './negotiate.ts'
+
+const compress = promisify(gzip)
+
+/** Less gains nothing. */
+const leastCompressedBytes = 1024
+
+/**
+ * Answers a search with its rows, PS3.18 10.6.3: JSON is an empty list when there are none; multipart/related cannot
+ * be empty, so of XML it is 204 then. Compressed when the client likes that.
+ */
+export async function sendRows(c: Context<Env>, rows: readonly Dataset[], form: DatasetsForm): Promise<Response> {
+  c.header('Vary', 'Accept, Accept-Encoding', { append: true })
+  if (form.kind === 'xml' && rows.length === 0) return c.body(null, 204)
+  const { contentType, body } = bodyOf(rows, form)
+  const plain = await buffer(body)
+  const isCompressed = plain.byteLength > leastCompressedBytes && prefersGzip(c.req.header('accept-encoding'))
+  c.header('Content-Type', contentType)
+  if (!isCompressed) return c.body(plain, 200)
+  c.header('Content-Encoding', 'gzip')
+  // Without its body an answer does not say how long that would be: to know it, it had to be compressed.
+  if (c.req.method === 'HEAD') return c.body(null, 200)
+  return c.body(await compress(plain, { level: constants.Z_BEST_SPEED }), 200)
+}
