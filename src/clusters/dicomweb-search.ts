@@ -6,7 +6,7 @@ import { separable } from '../dicom/match.ts'
 import { linkKeys } from '../dicom/private-dictionary.ts'
 import { relaxedValue } from '../dicom/relax.ts'
 import { tag } from '../dicom/tags.ts'
-import { plainDate } from '../dicom/temporal.ts'
+import { isPlainDate } from '../dicom/temporal.ts'
 import { isUid } from '../dicom/uid.ts'
 import type { SearchAnswer, SearchConstraint, SearchRequest } from './cluster.ts'
 import type { DicomwebClient, Exchange } from './dicomweb-client.ts'
@@ -107,7 +107,7 @@ async function searchOnce(
 
 /** There is no key for studies without a proper date: all are read, and those that have one are dropped as they come. */
 const isWanted = ({ undated = false }: SearchRequest, row: Dataset): boolean =>
-  !undated || plainDate(firstString(row, tag.StudyDate)) === ''
+  !undated || !isPlainDate(firstString(row, tag.StudyDate))
 
 /** Rows without the UID of their level are kept: what they are worth is for the caller to say. */
 function isNew(seen: Set<string>, { level }: SearchRequest, row: Dataset): boolean {

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { SearchConstraint, SearchRequest } from '../../src/clusters/cluster.ts'
 import type { PooledCluster } from '../../src/clusters/dicomweb.ts'
 import { firstString } from '../../src/dicom/dataset.ts'
+import { linkTag } from '../../src/dicom/private-dictionary.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import { type FakeArchive, json, startFakeArchive, status } from '../support/fake-archive.ts'
 import { clusterAt, failureOf, forever, uid } from './setup.ts'
@@ -120,6 +121,28 @@ describe('a search in an archive', () => {
     expect((await cluster.search({ ...anyStudy, limit: 11 }, forever())).truncated).toBe(false)
   })
 
+  it('for undated studies asks for all, page by page, and counts only those without a date', async () => {
+    const dated = (study: string) => ({ ...studyRow(study), [tag.StudyDate]: { vr: 'DA', Value: ['20240131'] } })
+    archive.on('/studies', json([dated('1.1'), studyRow('1.2'), dated('1.3')], more))
+    archive.on('/studies?00080060=CT&offset=3', json([dated('1.4'), dated('1.5')], more))
+    archive.on('/studies?00080060=CT&offset=5', json([{ ...studyRow('1.6'), [tag.StudyDate]: { vr: 'DA' } }]))
+    const constraints = [key('00080060', 'CT')]
+    const answer = await cluster.search({ ...anyStudy, constraints, undated: true, limit: 2 }, forever())
+    expect(answer.rows.map((row) => firstString(row, tag.StudyInstanceUID))).toEqual(['1.2', '1.6'])
+    expect(answer.truncated).toBe(false)
+    expect(archive.seen).toHaveLength(3)
+    expect((await cluster.search({ ...anyStudy, constraints, undated: true, limit: 1 }, forever())).truncated).toBe(
+      true,
+    )
+  })
+
+  it('for undated studies notices an archive that gives the same dated page again and again', async () => {
+    archive.on('/studies', json([{ ...studyRow('1.1'), [tag.StudyDate]: { vr: 'DA', Value: ['20240131'] } }], more))
+    const answer = await cluster.search({ ...anyStudy, undated: true }, forever())
+    expect(answer).toEqual({ rows: [], truncated: true })
+    expect(archive.seen).toHaveLength(2)
+  })
+
   it('below a study the archive does not know finds nothing', async () => {
     archive.on('/studies/1.2/series', status(404))
     expect((await cluster.search({ ...anyStudy, level: 'series', study: uid('1.2') }, forever())).rows).toEqual([])
@@ -151,5 +174,19 @@ describe('a search in an archive', () => {
         '00400275': { vr: 'SQ', Value: [{ '00400009': { vr: 'SH', Value: ['1'] } }] },
       },
     ])
+  })
+
+  it('for studies without a date reads all there are and keeps those, the old forms of a date too', async () => {
+    const dated = (study: string, ...Value: string[]) => ({ ...studyRow(study), [tag.StudyDate]: { vr: 'DA', Value } })
+    archive.on('/studies', json([dated('1.1', '20240101'), dated('1.2'), studyRow('1.3'), dated('1.4', '2024.01.01')]))
+    const { rows, truncated } = await cluster.search({ ...anyStudy, limit: 3, undated: true }, forever())
+    expect(rows.map((row) => firstString(row, tag.StudyInstanceUID))).toEqual(['1.2', '1.3', '1.4'])
+    expect(truncated).toBe(false)
+    expect(archive.seen[0]?.url).toBe('/dicom-web/studies?')
+  })
+
+  it('asks a peer for link attributes, and by their names', async () => {
+    const link = [{ path: [linkTag.gpi], value: 'A&B 7' }]
+    expect(await asked({ link })).toEqual(['/studies?includefield=link&link.gpi=A%26B%207&limit=11'])
   })
 })
