@@ -23,6 +23,8 @@ COPY --from=dependencies /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
 COPY package.json openapi.yaml LICENSE ./
 COPY drizzle ./drizzle
+# The mapping tables of whoever configures none.
+COPY examples/mappings.yaml ./examples/mappings.yaml
 RUN install -d -o node -g node /data
 USER node
 VOLUME /data

@@ -49,7 +49,14 @@ describe('the published package', () => {
   test('carries compiled code, migrations, API description and licence, and no sources or tests', () => {
     const names = contents.map((name) => name.replace(/^package\//, ''))
     expect(names).toEqual(
-      expect.arrayContaining(['dist/main.js', 'drizzle/meta/_journal.json', 'openapi.yaml', 'LICENSE', 'README.md']),
+      expect.arrayContaining([
+        'dist/main.js',
+        'drizzle/meta/_journal.json',
+        'examples/mappings.yaml',
+        'openapi.yaml',
+        'LICENSE',
+        'README.md',
+      ]),
     )
     const { bin } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { bin: Record<string, string> }
     expect(names).toEqual(expect.arrayContaining(Object.values(bin)))

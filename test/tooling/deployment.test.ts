@@ -24,8 +24,11 @@ const load = (name: string) => {
   return loadConfig(join(folder, name), env)
 }
 
+/** Beside the configurations, tables that one of them may name. */
+const configurations = readdirSync(join(root, 'examples')).filter((name) => name !== 'mappings.yaml')
+
 describe('the example configurations', () => {
-  test.each(readdirSync(join(root, 'examples')))('%s is one the proxy accepts', async (name) => {
+  test.each(configurations)('%s is one the proxy accepts', async (name) => {
     const config = await load(name)
     expect(config.clusters.filter((it) => it.role === 'home')).toHaveLength(1)
   })
@@ -59,7 +62,7 @@ describe('the container', () => {
   test('everything it copies exists and is let through to the build', () => {
     const ignored = text('.dockerignore')
     const copied = [...dockerfile.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, files = '']) => files.split(' '))
-    expect(copied).toContain('drizzle')
+    expect(copied).toEqual(expect.arrayContaining(['drizzle', 'examples/mappings.yaml']))
     for (const path of copied) {
       expect(existsSync(join(root, path)), path).toBe(true)
       expect(ignored.split('\n')).toContain(`!${path}`)
