@@ -1,4 +1,5 @@
 import type { SearchConstraint } from '../clusters/cluster.ts'
+import { separable } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
 import { parseRange } from '../dicom/temporal.ts'
 
@@ -31,7 +32,8 @@ const dayMs = 86_400_000
 
 /** The dates a query is about: all, those of its key, or `undefined` when windows make no sense. */
 export function boundsOf(constraints: readonly SearchConstraint[]): DateRange | undefined {
-  const about = (key: string) => constraints.find(({ path, value }) => path[0] === key && value !== '')
+  const asked = separable(constraints)
+  const about = (key: string) => asked.find(({ path, value }) => path[0] === key && value !== '')
   if (about(tag.StudyInstanceUID) || constraints.some(({ path, empty }) => path[0] === tag.StudyDate && empty)) {
     return undefined
   }

@@ -18,6 +18,15 @@ describe('the dates a query is about', () => {
   ])('are %s', (_, constraints, bounds) => {
     expect(boundsOf(constraints)).toEqual(bounds)
   })
+
+  it('are wider in a time zone: rows of others may be of the days around', () => {
+    const timezone = '+0100'
+    const constraints = [
+      { path: [tag.StudyDate], value: '20240131-20240201', timezone },
+      { path: [tag.StudyTime], value: '10-11', timezone },
+    ]
+    expect(boundsOf(constraints)).toEqual({ from: '20240129', to: '20240203' })
+  })
 })
 
 /** Walks to the end, a number of rows found in each window, and answers with the windows. */
