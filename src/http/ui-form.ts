@@ -141,7 +141,7 @@ interface Form {
 
 /** A plain form: every search has an address, and works where scripts do not. */
 export const searchForm = (form: Form): Html => html`
-      <section id="search" aria-labelledby="search-heading" tabindex="-1">
+      <section id="search" tabindex="-1">
         <h2 id="search-heading">Search all clusters</h2>
         ${form.fault && form.fault.parameter === undefined ? generalAlert(form.fault.text) : ''}
         <p id="wildcards">In text, <kbd>*</kbd> stands for any characters and <kbd>?</kbd> for one.</p>

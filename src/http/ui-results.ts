@@ -16,13 +16,14 @@ interface Results {
 /** In Unicode characters; the rest is in the metadata. */
 const maxCommentLength = 80
 
-/** `Studies 26–50 of at least 61`: what the page has of what is known to match. */
-export function resultsTitle(values: FormValues, { rows, report: { remaining } }: QueryAnswer): string {
+/** `Studies 26–50 of at least 61`: what the page has of what is known to match; a silent cluster may have more. */
+export function resultsTitle(values: FormValues, { rows, report: { remaining, sources } }: QueryAnswer): string {
   const offset = offsetIn(values)
   if (rows.length === 0) return offset === 0 ? 'No studies' : `No studies after the first ${offset}`
-  const total = offset + rows.length + remaining.atLeast
-  const ofTotal = `of ${remaining.exact ? '' : 'at least '}${total}`
-  return `Studies ${offset + 1}–${offset + rows.length} ${ofTotal}`
+  const isWhole = remaining.exact && sources.every(({ outcome }) => outcome === 'ok' || outcome === 'skipped')
+  const total = `${isWhole ? '' : 'at least '}${offset + rows.length + remaining.atLeast}`
+  const last = offset + rows.length
+  return rows.length === 1 ? `Study ${last} of ${total}` : `Studies ${offset + 1}–${last} of ${total}`
 }
 
 const offsetIn = (values: FormValues): number => Number(values.get('offset') || 0)
@@ -108,7 +109,8 @@ function holders(row: Dataset): Html {
 /** `south: 24 images, ONLINE` */
 function holderText(item: Dataset): string {
   const count = firstString(item, tag.NumberOfStudyRelatedInstances)
-  const facts = [count === undefined ? '' : `${count} images`, firstString(item, tag.InstanceAvailability) ?? '']
+  const images = count === undefined ? '' : `${count} ${count === '1' ? 'image' : 'images'}`
+  const facts = [images, firstString(item, tag.InstanceAvailability) ?? '']
   return `${firstString(item, linkTag.cluster)}: ${facts.filter(Boolean).join(', ') || 'count unknown'}`
 }
 

@@ -45,7 +45,7 @@ export const style = `
   .error { color: var(--bad); margin: 0.25rem 0; overflow-wrap: anywhere }
   .warnings { border-left: 4px solid var(--warn); margin: 0 0 0.75rem; padding: 0.5rem 0.75rem 0.5rem 2rem;
     background: var(--panel); overflow-wrap: anywhere }
-  .scroller { overflow-x: auto; max-width: 100%; margin-bottom: 1rem }
+  .scroller { position: relative; overflow-x: auto; max-width: 100%; margin-bottom: 1rem }
   table { border-collapse: collapse; min-width: 100% }
   caption { text-align: left; padding: 0.25rem 0; font-weight: 600 }
   th, td { text-align: left; vertical-align: top; padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line) }

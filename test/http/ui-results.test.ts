@@ -12,7 +12,7 @@ describe('the studies found', () => {
     site = await startSite()
     site.services.onSearch = async () => found([row])
     const page = await text('/ui?PatientName=yam')
-    expect(page).toContain('<title>Studies 1–1 of 1 – dicomweb-link</title>')
+    expect(page).toContain('<title>Study 1 of 1 – dicomweb-link</title>')
     expect(cells(page, 'results')).toEqual([
       [
         'Yamada, Tarou · 山田, 太郎',
@@ -97,7 +97,7 @@ describe('what is typed or stored', () => {
 describe('pages of results', () => {
   const some = (count: number, remaining: QueryReport['remaining']) => async () => ({
     ...found(Array.from({ length: count }, () => row)),
-    report: { ...report, remaining },
+    report: { ...report, sources: [source], remaining },
   })
   const hrefs = (page: string) =>
     [...page.matchAll(/rel="(prev|next)" href="([^"]*)"/g)].map(([, rel, href = '']) => [
@@ -115,6 +115,14 @@ describe('pages of results', () => {
       ['prev', `/ui?${kept}&offset=10`],
       ['next', `/ui?${kept}&offset=30`],
     ])
+  })
+
+  it('are of at least what the clusters have that answered', async () => {
+    site = await startSite()
+    const sources = [source, { ...source, outcome: 'timed-out' as const }]
+    const silent = { ...report, sources, remaining: { atLeast: 0, exact: true } }
+    site.services.onSearch = async () => ({ ...found([row, row]), report: silent })
+    expect(await text('/ui?limit=10')).toContain('Studies 1–2 of at least 2')
   })
 
   it('go on after the rows that are shown, where fewer were given than asked for', async () => {
