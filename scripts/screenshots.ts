@@ -42,6 +42,14 @@ async function viewer(page: Page): Promise<void> {
   await save(page, 'viewer.png')
 }
 
+/** What the clusters hold of the chest, and how that was found out. */
+async function search(page: Page, origin: string): Promise<void> {
+  await page.setViewportSize({ width: 1400, height: 1320 })
+  await page.goto(`${origin}/ui?link.bodyPart=CHEST&from=2020-01-01`)
+  await page.getByText('How this answer came about').click()
+  await save(page, 'search.png')
+}
+
 async function save(page: Page, name: string): Promise<void> {
   const picture = await page.screenshot({ type: 'png' })
   if (picture.length > maxBytes) throw new Error(`${name} has ${picture.length} bytes; at most ${maxBytes} are wanted`)
@@ -57,3 +65,4 @@ const { page } = await browser.newPage()
 await openWorklist(page, demo.url)
 await worklist(page)
 await viewer(page)
+await search(page, demo.url)

@@ -63,14 +63,14 @@ const columns: readonly Column[] = [
   ['Study date', (row) => dateText(firstString(row, tag.StudyDate) ?? '')],
   ['Description', (row) => withUnhonoured(row)],
   ['Modalities', listed(tag.ModalitiesInStudy)],
+  ['Images', listed(tag.NumberOfStudyRelatedInstances)],
+  ['Held by', (row) => holders(row)],
   ['Report status', listed(linkTag.reportStatus)],
   ['Specialty', listed(linkTag.specialty)],
   ['Body part', listed(linkTag.bodyPart)],
   ['Verified', listed(linkTag.verified)],
   ['Location', listed(linkTag.location)],
-  ['Images', listed(tag.NumberOfStudyRelatedInstances)],
   ['Comments', (row) => shortened(firstString(row, linkTag.comments) ?? '')],
-  ['Held by', (row) => holders(row)],
 ]
 
 const labels = columns.map(([label]) => label)

@@ -46,7 +46,7 @@ export const style = `
   .warnings { border-left: 4px solid var(--warn); margin: 0 0 0.75rem; padding: 0.5rem 0.75rem 0.5rem 2rem;
     background: var(--panel); overflow-wrap: anywhere }
   .scroller { position: relative; overflow-x: auto; max-width: 100%; margin-bottom: 1rem }
-  table { border-collapse: collapse; min-width: 100% }
+  table { border-collapse: collapse; min-width: 100%; font-size: 0.9rem }
   caption { text-align: left; padding: 0.25rem 0; font-weight: 600 }
   th, td { text-align: left; vertical-align: top; padding: 0.35rem 0.6rem; border-bottom: 1px solid var(--line) }
   thead th { background: var(--panel); white-space: nowrap }
