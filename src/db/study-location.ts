@@ -1,4 +1,5 @@
 import { and, asc, eq, sql } from 'drizzle-orm'
+import { LRUCache } from 'lru-cache'
 import type { Uid } from '../dicom/uid.ts'
 import type { Queries } from './connect.ts'
 import { guard } from './errors.ts'
@@ -23,13 +24,15 @@ export interface Holder {
 const batchSize = 1000
 
 /**
- * Notes which clusters hold which studies. What is known already and was confirmed within the hour is not written
- * again: every query of a worklist comes by here.
+ * Notes which clusters hold which studies. What this process wrote lately is not written again, and what others
+ * confirmed within the hour is left as it is: every query of a worklist comes by here.
  */
 export async function rememberHolders(db: Queries, holdings: readonly Holding[]): Promise<void> {
-  const rows = distinct(holdings)
+  const written = writtenTo(db)
+  const rows = distinct(holdings).filter((row) => !written.has(row))
   for (let start = 0; start < rows.length; start += batchSize) {
-    await guard('remember where studies are', () => upsert(db, rows.slice(start, start + batchSize)))
+    const batch = rows.slice(start, start + batchSize)
+    await written.note(batch, () => guard('remember where studies are', () => upsert(db, batch)))
   }
 }
 
@@ -49,13 +52,22 @@ export const countStudiesAt = (db: Queries, cluster: string): Promise<number> =>
 
 /** The cluster was asked and does not hold the study. */
 export const forgetHolder = (db: Queries, study: Uid, cluster: string): Promise<void> =>
-  guard('forget where a study was', async () => {
-    await db
-      .delete(studyLocation)
-      .where(and(eq(studyLocation.studyInstanceUID, study), eq(studyLocation.cluster, cluster)))
-  })
+  writtenTo(db).change([{ studyInstanceUID: study, cluster }], () =>
+    guard('forget where a study was', async () => {
+      await db
+        .delete(studyLocation)
+        .where(and(eq(studyLocation.studyInstanceUID, study), eq(studyLocation.cluster, cluster)))
+    }),
+  )
 
-type Row = typeof studyLocation.$inferInsert
+interface Pair {
+  readonly studyInstanceUID: Uid
+  readonly cluster: string
+}
+
+interface Row extends Pair {
+  readonly instances: number | null
+}
 
 /** One row a pair, in one order: PostgreSQL updates no row twice in a statement, and two batches never deadlock. */
 function distinct(holdings: readonly Holding[]): Row[] {
@@ -68,13 +80,62 @@ function distinct(holdings: readonly Holding[]): Row[] {
   return [...pairs].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row)
 }
 
-const upsert = (db: Queries, rows: Row[]) =>
-  db
-    .insert(studyLocation)
-    .values(rows)
-    .onConflictDoUpdate({
-      target: [studyLocation.studyInstanceUID, studyLocation.cluster],
-      set: { instances: sql`coalesce(excluded.instances, ${studyLocation.instances})`, seenAt: sql`now()` },
-      setWhere: sql`coalesce(excluded.instances, ${studyLocation.instances}) is distinct from ${studyLocation.instances}
-        or ${studyLocation.seenAt} < now() - interval '1 hour'`,
-    })
+/** Arrays: the statement is the same for any number of rows, and has three parameters. */
+async function upsert(db: Queries, rows: readonly Row[]): Promise<void> {
+  const studies = sql.param(rows.map(({ studyInstanceUID }) => studyInstanceUID))
+  const clusters = sql.param(rows.map(({ cluster }) => cluster))
+  const counts = sql.param(rows.map(({ instances }) => instances))
+  await db.execute(sql`
+    insert into ${studyLocation} as known (study_instance_uid, cluster, instances)
+    select * from unnest(${studies}::text[], ${clusters}::text[], ${counts}::integer[])
+    on conflict (study_instance_uid, cluster) do update
+      set instances = coalesce(excluded.instances, known.instances), seen_at = now()
+      where coalesce(excluded.instances, known.instances) is distinct from known.instances
+        or known.seen_at < now() - interval '1 hour'`)
+}
+
+/**
+ * What one process knows to be in the database because it wrote it. Not for long: another one may have forgotten it
+ * since.
+ */
+class Written {
+  readonly #rows = new LRUCache<string, Row>({ max: 50_000, ttl: 300_000 })
+  /** Counts the beginnings and ends of changes. */
+  #changes = 0
+
+  has({ studyInstanceUID, cluster, instances }: Row): boolean {
+    const known = this.#rows.get(`${studyInstanceUID} ${cluster}`)
+    return known !== undefined && (instances === null || instances === known.instances)
+  }
+
+  /** Notes rows as written by `write`, unless another change overlaps: which of them came last cannot be told. */
+  async note(rows: readonly Row[], write: () => Promise<void>): Promise<void> {
+    const before = this.#changes
+    await this.change(rows, write)
+    if (this.#changes !== before + 2) return
+    for (const row of rows) this.#rows.set(`${row.studyInstanceUID} ${row.cluster}`, row)
+  }
+
+  /** Knows nothing of these rows from the beginning to the end of the change, nor after it. */
+  async change(rows: readonly Pair[], work: () => Promise<void>): Promise<void> {
+    this.#drop(rows)
+    try {
+      await work()
+    } finally {
+      this.#drop(rows)
+    }
+  }
+
+  #drop(rows: readonly Pair[]): void {
+    this.#changes++
+    for (const { studyInstanceUID, cluster } of rows) this.#rows.delete(`${studyInstanceUID} ${cluster}`)
+  }
+}
+
+const handles = new WeakMap<Queries, Written>()
+
+function writtenTo(db: Queries): Written {
+  const known = handles.get(db) ?? new Written()
+  handles.set(db, known)
+  return known
+}

@@ -68,14 +68,35 @@ function locationContract(db: () => Database): void {
     await rememberHolders(db(), [])
   })
 
-  it('a forgotten holder is gone, the others stay', async () => {
-    await rememberHolders(db(), [
-      { study: uid(1), cluster: 'north' },
-      { study: uid(1), cluster: 'south' },
-    ])
-    await forgetHolder(db(), uid(1), 'north')
-    expect((await holdersOf(db(), uid(1))).map((it) => it.cluster)).toEqual(['south'])
-    expect(await holdersOf(db(), uid(99))).toEqual([])
+  it('a forgotten holder is gone, the others stay, until it is seen again', async () => {
+    const both = [
+      { study: uid(2001), cluster: 'north' },
+      { study: uid(2001), cluster: 'south' },
+    ]
+    const clusters = async () => (await holdersOf(db(), uid(2001))).map((it) => it.cluster)
+    await rememberHolders(db(), both)
+    await forgetHolder(db(), uid(2001), 'north')
+    expect(await clusters()).toEqual(['south'])
+    await rememberHolders(db(), both)
+    expect(await clusters()).toEqual(['north', 'south'])
+    expect(await holdersOf(db(), uid(2099))).toEqual([])
+  })
+
+  it('what was written a moment ago is not written again, changes are', async () => {
+    const seen = { study: uid(2002), cluster: 'north' }
+    await rememberHolders(db(), [{ ...seen, instances: 3 }])
+    await db().delete(studyLocation)
+    await rememberHolders(db(), [seen, { ...seen, instances: 3 }])
+    expect(await holdersOf(db(), uid(2002))).toEqual([])
+    await rememberHolders(db(), [{ ...seen, instances: 4 }])
+    expect(await holdersOf(db(), uid(2002))).toMatchObject([{ cluster: 'north', instances: 4 }])
+  })
+
+  it('a holder seen while it is being forgotten is written when it is seen again', async () => {
+    const seen = { study: uid(2003), cluster: 'north' }
+    await Promise.all([rememberHolders(db(), [seen]), forgetHolder(db(), uid(2003), 'north')])
+    await rememberHolders(db(), [seen])
+    expect(await holdersOf(db(), uid(2003))).toMatchObject([{ cluster: 'north' }])
   })
 }
 
