@@ -210,7 +210,7 @@ describe('a slow client', () => {
     const { services, fetch } = await start()
     const value = 'x'.repeat(4 * 1024 * 1024)
     services.onSearch = async () => found([{ '00104000': { vr: 'LT', Value: [value] } }])
-    const response = await fetch('/dicom-web/studies')
+    const response = await fetch('/dicom-web/studies', { headers: { 'accept-encoding': 'identity' } })
     const text = await response.text()
     expect(response.headers.get('content-length')).toBe(String(text.length))
     expect(JSON.parse(text)).toEqual([{ '00104000': { vr: 'LT', Value: [value] } }])
