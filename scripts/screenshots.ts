@@ -44,7 +44,7 @@ async function viewer(page: Page): Promise<void> {
 
 /** What the clusters hold of the chest, and how that was found out. */
 async function search(page: Page, origin: string): Promise<void> {
-  await page.setViewportSize({ width: 1400, height: 1320 })
+  await page.setViewportSize({ width: 1400, height: 1660 })
   await page.goto(`${origin}/ui?link.bodyPart=CHEST&from=2020-01-01`)
   await page.getByText('How this answer came about').click()
   await save(page, 'search.png')
