@@ -91,6 +91,7 @@ function announce(address: string, { viewer }: Config): void {
   say(`listening on ${address}`)
   if (viewer) say(`  viewer      ${address}/`)
   say(`  DICOMweb    ${address}/dicom-web/studies`)
+  say(`  search      ${address}/ui`)
   say(`  API         ${address}/docs`)
   say(`  state       ${address}/readyz   ${address}/metrics`)
 }

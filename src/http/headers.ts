@@ -13,7 +13,7 @@ export function crossOrigin({ cors: { origins } }: Pick<Config, 'cors'>): Middle
     origin: allowed.has('*') ? '*' : (origin) => (allowed.has(origin) ? origin : undefined),
     allowMethods: ['GET', 'HEAD', 'POST', 'PATCH'],
     allowHeaders: ['Authorization', 'Accept', 'Content-Type', 'X-API-Key', 'Range', 'If-Match', 'If-None-Match'],
-    exposeHeaders: ['Warning', 'X-Request-Id', 'Content-Location', 'Location', 'Retry-After', 'ETag'],
+    exposeHeaders: ['Warning', 'Link-Sources', 'X-Request-Id', 'Content-Location', 'Location', 'Retry-After', 'ETag'],
     maxAge: 600,
   })
 }
