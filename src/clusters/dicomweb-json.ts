@@ -1,6 +1,6 @@
 import type { Limits } from '../config/schema.ts'
 import type { Attribute, Dataset } from '../dicom/dataset.ts'
-import { readJsonArray } from '../dicom/json-array.ts'
+import { readJsonBatches } from '../dicom/json-array.ts'
 import type { DicomwebClient, Exchange } from './dicomweb-client.ts'
 
 /** Of the JSON of one instance: enough for an enhanced multi-frame with functional groups for thousands of frames. */
@@ -24,10 +24,13 @@ export async function* readDatasets(
 ): AsyncGenerator<Dataset, void, undefined> {
   if (exchange.status === 204) return exchange.discard()
   requireJson(client, exchange)
-  const { maxJsonBytes } = options.limits
+  const { limits, rewrite = keep } = options
+  const { maxJsonBytes } = limits
   const bounds = { maxBytes: maxJsonBytes, maxItemBytes: Math.min(maxItemBytes, maxJsonBytes) }
   try {
-    for await (const item of readJsonArray(exchange.body, bounds)) yield asDataset(item, options.rewrite ?? keep, 0)
+    for await (const items of readJsonBatches(exchange.body, bounds)) {
+      for (const item of items) yield asDataset(item, rewrite, 0)
+    }
   } catch (thrown) {
     throw client.explain(thrown, exchange, options.signal)
   }
@@ -84,13 +87,30 @@ class NoDataset extends Error {
 function asDataset(item: unknown, rewrite: Rewrite, depth: number): Dataset {
   if (!isRecord(item)) throw new NoDataset('a dataset is no object')
   if (depth > maxDepth) throw new NoDataset('its sequences are nested too deeply')
-  for (const [key, value] of Object.entries(item)) {
+  // Nearly all keys are tags as they should be: only the others cost a rebuild of the object.
+  let others: string[] | undefined
+  for (const key in item) {
+    if (!isTag(key)) {
+      others ??= []
+      others.push(key)
+      continue
+    }
+    const value = item[key]
     const attribute = isAttribute(value) ? rewrite(checked(value, rewrite, depth)) : undefined
-    const tag = key.toUpperCase()
-    if (attribute === undefined || tag !== key || !isTag(tag)) delete item[key]
-    if (attribute !== undefined && isTag(tag)) item[tag] = attribute
+    if (attribute === undefined) delete item[key]
+    else if (attribute !== value) item[key] = attribute
   }
+  for (const key of others ?? []) renameOrDrop(item, key, rewrite, depth)
   return item as Dataset
+}
+
+/** Tags in lower-case letters are taken for what they mean. */
+function renameOrDrop(item: Record<string, unknown>, key: string, rewrite: Rewrite, depth: number): void {
+  const value = item[key]
+  delete item[key]
+  const tag = key.toUpperCase()
+  const attribute = isTag(tag) && isAttribute(value) ? rewrite(checked(value, rewrite, depth)) : undefined
+  if (attribute !== undefined) item[tag] = attribute
 }
 
 function checked(attribute: Attribute, rewrite: Rewrite, depth: number): Attribute {
@@ -100,7 +120,15 @@ function checked(attribute: Attribute, rewrite: Rewrite, depth: number): Attribu
   return attribute
 }
 
-const isTag = (text: string): boolean => /^[0-9A-F]{8}$/.test(text)
+/** Asked for every attribute of every row, and faster so than by a regular expression. */
+function isTag(text: string): boolean {
+  if (text.length !== 8) return false
+  for (let at = 0; at < 8; at++) {
+    const code = text.charCodeAt(at)
+    if (code < 0x30 || code > 0x46 || (code > 0x39 && code < 0x41)) return false
+  }
+  return true
+}
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

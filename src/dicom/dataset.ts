@@ -29,7 +29,13 @@ export function strings(dataset: Dataset, tag: Tag): string[] {
 }
 
 /** The first value of an attribute as a string, or `undefined` when absent or empty. */
-export const firstString = (dataset: Dataset, tag: Tag): string | undefined => strings(dataset, tag)[0]
+export function firstString(dataset: Dataset, tag: Tag): string | undefined {
+  for (const value of dataset[tag]?.Value ?? []) {
+    const text = asText(value)
+    if (text !== '') return text
+  }
+  return undefined
+}
 
 /** The first value as a number (IS, DS and US come as numbers or as strings), or `undefined`. */
 export function firstNumber(dataset: Dataset, tag: Tag): number | undefined {
@@ -67,6 +73,7 @@ const isObject = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function asText(value: unknown): string {
+  if (typeof value === 'string') return value
   if (value === null || value === undefined) return ''
   if (typeof value === 'object') return personNameText(value as PersonName)
   return String(value)

@@ -20,19 +20,30 @@ const OPEN_OBJECT = 0x7b
 const CLOSE_OBJECT = 0x7d
 
 /**
- * The elements of a JSON array (DICOM JSON, PS3.18 annex F) one by one as they arrive, so that memory holds one
- * element and one chunk. An empty body has no elements, as the body of a 204.
+ * The elements of a JSON array (DICOM JSON, PS3.18 annex F) as they arrive, so that memory holds one element and one
+ * chunk: those that end in one chunk come together, in order. An empty body has no elements, as the body of a 204.
  *
  * Throws {@link WireError}: `truncated` when the body ends before the array does, `malformed` when it is something
  * else, such as an object or a page of HTML.
  */
+export async function* readJsonBatches(
+  body: AsyncIterable<Uint8Array>,
+  limits: JsonArrayLimits,
+): AsyncGenerator<readonly unknown[], void, undefined> {
+  const scanner = new ArrayScanner(limits)
+  for await (const chunk of body) {
+    const elements = scanner.scan(chunk)
+    if (elements.length > 0) yield elements
+  }
+  scanner.end()
+}
+
+/** The same, one by one. */
 export async function* readJsonArray(
   body: AsyncIterable<Uint8Array>,
   limits: JsonArrayLimits,
 ): AsyncGenerator<unknown, void, undefined> {
-  const scanner = new ArrayScanner(limits)
-  for await (const chunk of body) yield* scanner.scan(chunk)
-  scanner.end()
+  for await (const elements of readJsonBatches(body, limits)) yield* elements
 }
 
 class ArrayScanner {
@@ -51,21 +62,13 @@ class ArrayScanner {
     this.#limits = limits
   }
 
-  *scan(chunk: Uint8Array): Generator<unknown, void, undefined> {
+  /** The elements that end in this chunk. */
+  scan(chunk: Uint8Array): readonly unknown[] {
     if (this.#bytes + chunk.length > this.#limits.maxBytes) throw tooLarge('it is', this.#limits.maxBytes)
-    let at = this.#opening(chunk)
-    for (let start = at; at < chunk.length; start = at) {
-      if (this.#state === 'after') {
-        at = this.#blanks(chunk, at)
-        continue
-      }
-      at = this.#endOfElement(chunk, at)
-      this.#keep(chunk.subarray(start, at))
-      if (at === chunk.length) break
-      yield* this.#element(chunk[at] === CLOSE_ARRAY)
-      at++
-    }
+    const start = this.#opening(chunk)
+    const elements = this.#state === 'after' ? [] : this.#elements(chunk, start)
     this.#bytes += chunk.length
+    return elements
   }
 
   end(): void {
@@ -74,8 +77,9 @@ class ArrayScanner {
     }
   }
 
-  /** Passes over the blanks before the array and its bracket; answers where the elements begin in this chunk. */
+  /** Passes over what surrounds the elements; answers where they begin or go on in this chunk. */
   #opening(chunk: Uint8Array): number {
+    if (this.#state === 'after') requireBlanks(chunk, 0)
     let at = 0
     for (; this.#state === 'before' && at < chunk.length; at++) {
       const byte = chunk[at] ?? 0
@@ -85,61 +89,103 @@ class ArrayScanner {
     return at
   }
 
-  #blanks(chunk: Uint8Array, from: number): number {
-    for (let at = from; at < chunk.length; at++) {
-      if (!isBlank(chunk[at] ?? 0)) throw malformed('something follows its array')
+  #elements(chunk: Uint8Array, start: number): readonly unknown[] {
+    let count = 0
+    let begin = start
+    for (let end = this.#endOfElement(chunk, start); end < chunk.length; end = this.#endOfElement(chunk, begin)) {
+      this.#admit(end - begin)
+      this.#pieceBytes = 0
+      count++
+      begin = end + 1
+      if (chunk[end] === CLOSE_ARRAY) return this.#last(chunk, { start, end, count })
     }
-    return chunk.length
+    const complete = count > 0 ? this.#parse(chunk.subarray(start, begin - 1), count) : []
+    if (count > 0) this.#state = 'element'
+    this.#admit(chunk.length - begin)
+    if (begin < chunk.length) this.#pieces.push(chunk.subarray(begin))
+    return complete
   }
 
-  /** Where the comma or the bracket is that ends the element; the length of the chunk when it is not in it. */
+  #last(chunk: Uint8Array, { start, end, count }: { start: number; end: number; count: number }): readonly unknown[] {
+    const isOnly = this.#state === 'first' && count === 1
+    const elements = this.#parse(chunk.subarray(start, end), count, isOnly)
+    this.#state = 'after'
+    requireBlanks(chunk, end + 1)
+    return elements
+  }
+
+  /**
+   * Where the comma or the bracket is that ends the element; the length of the chunk when it is not in it. Every byte
+   * comes by here, so what is known between chunks is held in local variables meanwhile.
+   */
   #endOfElement(chunk: Uint8Array, from: number): number {
-    for (let at = from; at < chunk.length; at++) {
+    const { length } = chunk
+    let at = this.#inString ? this.#endOfString(chunk, from) : from
+    let depth = this.#depth
+    for (; at < length; at++) {
       const byte = chunk[at]
-      if (this.#inString) this.#withinString(byte)
-      else if (byte === QUOTE) this.#inString = true
-      else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) this.#deeper()
-      else if (this.#depth === 0 && (byte === COMMA || byte === CLOSE_ARRAY)) return at
-      else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) this.#higher()
+      if (byte === QUOTE) at = this.#endOfString(chunk, at + 1) - 1
+      else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth = deeper(depth)
+      else if (depth === 0 && (byte === COMMA || byte === CLOSE_ARRAY)) break
+      else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) depth = higher(depth)
     }
-    return chunk.length
+    this.#depth = depth
+    return at
   }
 
-  #withinString(byte: number | undefined): void {
-    if (this.#escaped) this.#escaped = false
-    else if (byte === BACKSLASH) this.#escaped = true
-    else if (byte === QUOTE) this.#inString = false
+  /** Behind the quote that ends the string; the length of the chunk when it is not in it. */
+  #endOfString(chunk: Uint8Array, from: number): number {
+    const { length } = chunk
+    let at = this.#escaped ? from + 1 : from
+    while (at < length) {
+      const byte = chunk[at++]
+      if (byte === BACKSLASH) at++
+      else if (byte === QUOTE) {
+        this.#inString = false
+        this.#escaped = false
+        return at
+      }
+    }
+    this.#inString = true
+    this.#escaped = at > length
+    return length
   }
 
-  #deeper(): void {
-    this.#depth++
-    if (this.#depth > maxDepth) throw malformed(`an element is nested deeper than ${maxDepth} levels`)
-  }
-
-  #higher(): void {
-    if (this.#depth === 0) throw malformed('a brace closes what was not opened')
-    this.#depth--
-  }
-
-  #keep(piece: Uint8Array): void {
-    this.#pieceBytes += piece.length
+  /** Counts bytes to the element being read. */
+  #admit(bytes: number): void {
+    this.#pieceBytes += bytes
     if (this.#pieceBytes > this.#limits.maxItemBytes) throw tooLarge('an element is', this.#limits.maxItemBytes)
-    if (piece.length > 0) this.#pieces.push(piece)
   }
 
-  *#element(last: boolean): Generator<unknown, void, undefined> {
-    const text = Buffer.concat(this.#pieces, this.#pieceBytes).toString('utf8')
-    const none = last && this.#state === 'first' && /^[ \t\r\n]*$/.test(text)
+  /** Many elements at once, which costs much less than one after the other; `mayBeNone`: of blanks alone. */
+  #parse(text: Uint8Array, count: number, mayBeNone = false): readonly unknown[] {
+    const bytes = this.#pieces.length === 0 ? text : Buffer.concat([...this.#pieces, text])
     this.#pieces = []
-    this.#pieceBytes = 0
-    this.#state = last ? 'after' : 'element'
-    if (!none) yield parse(text)
+    const elements = parse(`[${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8')}]`)
+    if (elements.length === count || (mayBeNone && elements.length === 0)) return elements
+    throw malformed('an element of its array is no JSON')
+  }
+}
+
+function deeper(depth: number): number {
+  if (depth === maxDepth) throw malformed(`an element is nested deeper than ${maxDepth} levels`)
+  return depth + 1
+}
+
+function higher(depth: number): number {
+  if (depth === 0) throw malformed('a brace closes what was not opened')
+  return depth - 1
+}
+
+function requireBlanks(chunk: Uint8Array, from: number): void {
+  for (let at = from; at < chunk.length; at++) {
+    if (!isBlank(chunk[at] ?? 0)) throw malformed('something follows its array')
   }
 }
 
 const isBlank = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
 
-function parse(text: string): unknown {
+function parse(text: string): readonly unknown[] {
   try {
     return JSON.parse(text)
   } catch {

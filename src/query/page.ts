@@ -1,4 +1,4 @@
-import { type Dataset, firstNumber, firstString } from '../dicom/dataset.ts'
+import { firstNumber, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { plainDate } from '../dicom/temporal.ts'
 import { compareText, type Level, type MergedRow } from './merge.ts'
@@ -8,48 +8,51 @@ import { compareText, type Level, type MergedRow } from './merge.ts'
  * UIDs make it total, so that pages never overlap.
  */
 export function sortRows(level: Level, rows: Iterable<MergedRow>): MergedRow[] {
-  const keyed = [...rows].map((row) => ({ row, key: sortKey(level, row.dataset) }))
-  return keyed.sort((a, b) => compareKeys(a.key, b.key)).map(({ row }) => row)
+  return Array.from(rows, (row) => sortKey(level, row))
+    .sort(compareKeys)
+    .map(({ row }) => row)
 }
 
 interface SortKey {
+  readonly row: MergedRow
   readonly date: string
   readonly time: string
   readonly study: string
-  readonly numbers: readonly number[]
-  readonly uids: readonly string[]
+  readonly seriesNumber: number
+  readonly instanceNumber: number
+  readonly series: string
+  readonly instance: string
 }
 
-function sortKey(level: Level, row: Dataset): SortKey {
-  const text = (key: string) => firstString(row, key) ?? ''
-  const number = (key: string) => firstNumber(row, key) ?? Number.POSITIVE_INFINITY
-  const below = level === 'study' ? [] : [tag.SeriesNumber, ...(level === 'instance' ? [tag.InstanceNumber] : [])]
+function sortKey(level: Level, row: MergedRow): SortKey {
+  const { dataset } = row
+  const text = (key: string) => firstString(dataset, key) ?? ''
+  const number = (key: string) => firstNumber(dataset, key) ?? Number.POSITIVE_INFINITY
+  const below = level !== 'study'
+  const lowest = level === 'instance'
   return {
+    row,
     date: plainDate(text(tag.StudyDate)),
     time: text(tag.StudyTime),
     study: text(tag.StudyInstanceUID),
-    numbers: below.map(number),
-    uids: [text(tag.SeriesInstanceUID), text(tag.SOPInstanceUID)],
+    seriesNumber: below ? number(tag.SeriesNumber) : 0,
+    instanceNumber: lowest ? number(tag.InstanceNumber) : 0,
+    series: below ? text(tag.SeriesInstanceUID) : '',
+    instance: lowest ? text(tag.SOPInstanceUID) : '',
   }
 }
 
-function compareKeys(a: SortKey, b: SortKey): number {
-  return (
-    compareText(b.date, a.date) ||
-    compareText(b.time, a.time) ||
-    compareText(a.study, b.study) ||
-    firstDifference(a.numbers, b.numbers, (x, y) => (x === y ? 0 : x < y ? -1 : 1)) ||
-    firstDifference(a.uids, b.uids, compareText)
-  )
-}
+const compareKeys = (a: SortKey, b: SortKey): number =>
+  compareText(b.date, a.date) ||
+  compareText(b.time, a.time) ||
+  compareText(a.study, b.study) ||
+  compareNumber(a.seriesNumber, b.seriesNumber) ||
+  compareNumber(a.instanceNumber, b.instanceNumber) ||
+  compareText(a.series, b.series) ||
+  compareText(a.instance, b.instance)
 
-function firstDifference<T>(a: readonly T[], b: readonly T[], compare: (x: T, y: T) => number): number {
-  for (const [index, x] of a.entries()) {
-    const difference = compare(x, b[index] as T)
-    if (difference !== 0) return difference
-  }
-  return 0
-}
+/** Not by their difference: that of two infinite ones is no number. */
+const compareNumber = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** The rows from `offset` on, at most `limit`, and how many come after them. */
 export function pageOf<T>(rows: readonly T[], offset: number, limit: number): { page: T[]; remaining: number } {
