@@ -4,10 +4,7 @@ import { z } from 'zod'
 /** Identifiers of sites and clusters: they go into answers, metrics and paths, so they stay plain. */
 const idRule = 'lower-case letters, digits and dashes, at most 32 characters, e.g. "north"'
 export const idPattern = /^[a-z0-9][a-z0-9-]{0,31}$/
-const id = z
-  .string()
-  .regex(idPattern, idRule)
-  .describe(idRule)
+const id = z.string().regex(idPattern, idRule).describe(idRule)
 
 const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 
@@ -76,7 +73,9 @@ const cluster = z
      * Keywords of the matching keys it honours; others are matched here on what it returns. Default: any, of a third
      * party those that PS3.18 10.6.1.2.3 requires.
      */
-    keys: z.array(z.string().regex(/^[A-Za-z][A-Za-z0-9]{1,63}$/, 'a DICOM keyword such as StudyDescription')).optional(),
+    keys: z
+      .array(z.string().regex(/^[A-Za-z][A-Za-z0-9]{1,63}$/, 'a DICOM keyword such as StudyDescription'))
+      .optional(),
   })
   .refine((it) => (it.dicomweb === undefined) !== (it.embedded === undefined), 'exactly one of dicomweb and embedded')
 

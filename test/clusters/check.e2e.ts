@@ -10,7 +10,13 @@ describe.skipIf(!orthancAvailable)('the check of an Orthanc', () => {
     await using orthanc = await startOrthanc()
     await orthanc.load([madeInstance({ patientId: 'Abc' }).bytes, madeInstance().bytes])
     const { cluster, limits } = clusterConfig(orthanc.dicomweb)
-    const report = await checkCluster(cluster, { site: 'test', limits, clock: systemClock, index: 0, signal: forever() })
+    const report = await checkCluster(cluster, {
+      site: 'test',
+      limits,
+      clock: systemClock,
+      index: 0,
+      signal: forever(),
+    })
     expect(report).toMatchObject({ reached: true, problems: [], studies: { count: 2, orMore: false } })
     const { thumbnail, ...others } = report.services
     expect(new Set(Object.values(others))).toEqual(new Set(['yes']))

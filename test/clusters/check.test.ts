@@ -169,7 +169,13 @@ describe('the check of a cluster', () => {
 
   it('leaves embedded clusters alone', async () => {
     const { cluster, limits } = clusterConfig('', { dicomweb: undefined, embedded: {} })
-    const report = await checkCluster(cluster, { site: 'test', limits, clock: systemClock, index: 0, signal: forever() })
+    const report = await checkCluster(cluster, {
+      site: 'test',
+      limits,
+      clock: systemClock,
+      index: 0,
+      signal: forever(),
+    })
     expect(report).toMatchObject({ reached: true, address: 'embedded', problems: [] })
   })
 })

@@ -97,7 +97,9 @@ describe.skipIf(!orthancAvailable)('linked queries over three archives', () => {
     expect(report.sources[0]?.pushed).toEqual(['PatientName=FED*'])
     expect(report.rounds[0]?.clusters).toEqual(['north', 'cardio', 'south'])
     const { headers } = await federation.ask('/dicom-web/studies?PatientID=FED-1')
-    expect(headers.get('link-sources')).toMatch(/^"north";role=home;outcome=ok;rows=\d+;ms=\d+, "cardio";role=thirdParty;/)
+    expect(headers.get('link-sources')).toMatch(
+      /^"north";role=home;outcome=ok;rows=\d+;ms=\d+, "cardio";role=thirdParty;/,
+    )
   })
 
   test('a constraint that a third party need not take is matched here', async () => {
@@ -110,9 +112,7 @@ describe.skipIf(!orthancAvailable)('linked queries over three archives', () => {
       headers: { accept: 'multipart/related; type="application/dicom+xml"' },
     })
     const [part] = answer.parts()
-    expect(part?.bytes.toString()).toMatch(
-      /keyword="PatientName"[\s\S]*privateCreator="DICOMWEB LINK 1.0"/,
-    )
+    expect(part?.bytes.toString()).toMatch(/keyword="PatientName"[\s\S]*privateCreator="DICOMWEB LINK 1.0"/)
   })
 
   test('bad input is refused by the name of the parameter', async () => {
