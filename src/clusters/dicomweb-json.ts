@@ -11,6 +11,9 @@ const maxDepth = 64
 /** What is done to every attribute while it is checked; `undefined` leaves it out. */
 export type Rewrite = (attribute: Attribute) => Attribute | undefined
 
+/** What names the failures of an answer. */
+type Source = Pick<DicomwebClient, 'error' | 'explain'>
+
 const keep: Rewrite = (attribute) => attribute
 
 /**
@@ -18,8 +21,8 @@ const keep: Rewrite = (attribute) => attribute
  * `malformed` for what is no array of datasets; attributes that are none are left out.
  */
 export async function* readDatasets(
-  client: DicomwebClient,
-  exchange: Exchange,
+  client: Source,
+  exchange: Pick<Exchange, 'status' | 'contentType' | 'body' | 'discard'>,
   options: { readonly limits: Limits; readonly signal: AbortSignal; readonly rewrite?: Rewrite },
 ): AsyncGenerator<Dataset, void, undefined> {
   if (exchange.status === 204) return exchange.discard()
@@ -63,9 +66,10 @@ export async function readObject(
 }
 
 /** Whether an answer may be JSON by what it says; archives leave the type out of errors. */
-export const saysJson = ({ contentType }: Exchange): boolean => contentType === '' || /json/i.test(contentType)
+export const saysJson = ({ contentType }: Pick<Exchange, 'contentType'>): boolean =>
+  contentType === '' || /json/i.test(contentType)
 
-function requireJson(client: DicomwebClient, exchange: Exchange): void {
+function requireJson(client: Source, exchange: Pick<Exchange, 'status' | 'contentType' | 'discard'>): void {
   if (saysJson(exchange)) return
   exchange.discard()
   throw client.error('malformed', wrongType(exchange.contentType, 'DICOM JSON'), { status: exchange.status })

@@ -4,14 +4,18 @@
  */
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { availableParallelism, cpus, totalmem } from 'node:os'
+import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { fanout } from './fanout.ts'
+import { hung } from './hung.ts'
+import { memory } from './memory.ts'
+import { merge } from './merge.ts'
 import { orthanc } from './orthanc.ts'
+import { peers } from './peers.ts'
 import type { Scenario } from './scenario.ts'
 import { type Table, tableText } from './support/measure.ts'
 
-const scenarios: readonly Scenario[] = [orthanc, fanout]
+const scenarios: readonly Scenario[] = [orthanc, fanout, merge, hung, peers, memory]
 const results = join(import.meta.dirname, 'results')
 
 const write = (text: string) => void process.stdout.write(`${text}\n`)
@@ -19,7 +23,7 @@ const write = (text: string) => void process.stdout.write(`${text}\n`)
 function machine(): string {
   const memory = `${Math.round(totalmem() / 1024 ** 3)} GB`
   const commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim()
-  return `${availableParallelism()} × ${cpus()[0]?.model}, ${memory}, Node ${process.version}, ${commit}`
+  return `${availableParallelism()} × ${cpus()[0]?.model}, ${memory}, Node ${process.version}, ${commit}, load ${loadavg()[0]?.toFixed(1)}`
 }
 
 function keep(name: string, tables: readonly Table[]): void {

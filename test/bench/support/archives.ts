@@ -32,7 +32,8 @@ export async function startArchives(options: ArchivesOptions): Promise<Archives>
   }
 }
 
-interface Row {
+/** A study, and its rows of two levels as JSON. */
+export interface Row {
   readonly study: Study
   readonly json: string
   readonly series: string
@@ -41,7 +42,7 @@ interface Row {
 const attribute = (vr: string, ...values: readonly unknown[]) => (values[0] === '' ? { vr } : { vr, Value: values })
 
 /** The attributes PS3.18 table 10.6.3-3 wants, as Orthanc gives them. */
-function rowOf(study: Study, root: string): Row {
+export function rowOf(study: Study, root: string): Row {
   const shared = {
     '00080005': attribute('CS', 'ISO_IR 192'),
     '00080020': attribute('DA', study.date),
