@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import { untilAborted } from '../clusters/fan-out.ts'
 import { toError } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Database } from '../db/connect.ts'
@@ -7,6 +8,9 @@ import type { Uid } from '../dicom/uid.ts'
 
 /** How long a count of studies is good enough to say how much is missing, in milliseconds. */
 const countedMs = 60_000
+
+/** An answer does not wait longer to say so. */
+const countTimeoutMs = 1000
 
 /** Where studies were seen, in the database. What cannot be written is only a hint lost: it is logged, not thrown. */
 export function locationIndex(db: Database, log: Log) {
@@ -31,6 +35,7 @@ export function locationIndex(db: Database, log: Log) {
       const holders = await holdersOf(db, study).catch(notUpdated)
       return (holders ?? []).map(({ cluster }) => cluster)
     },
-    countAt: (cluster: string): Promise<number | undefined> => counts.fetch(cluster),
+    countAt: (cluster: string): Promise<number | undefined> =>
+      untilAborted(counts.fetch(cluster), AbortSignal.timeout(countTimeoutMs)).catch(() => undefined),
   }
 }

@@ -128,7 +128,7 @@ const limits = z.strictObject({
   /** Rows in one answer; a larger `limit` is cut to it. */
   maxResults: count.default(5000),
   /** Rows of searches kept in memory so that a client can page through them; the least used are dropped. */
-  maxSnapshotRows: count.default(50_000),
+  maxSnapshotRows: count.default(200_000),
   /** Of one JSON answer of a cluster. */
   maxJsonBytes: bytes.default(256 * 1024 ** 2),
   /** Of one part kept in memory so that it can be replaced from another cluster when its holder dies. */

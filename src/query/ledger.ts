@@ -1,4 +1,5 @@
 import type { SearchAnswer, SearchConstraint } from '../clusters/cluster.ts'
+import type { Audience } from '../core/audience.ts'
 import { LinkError } from '../core/errors.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { keywordOf } from '../dicom/dictionary.ts'
@@ -123,8 +124,10 @@ export class Ledger {
     ]
   }
 
-  report(): Pick<QueryReport, 'sources' | 'rounds'> {
-    const skipped = this.#plan.skipped.map(
+  /** Clusters that are none of the caller's business are told of to callers of our own only. */
+  report(audience: Audience): Pick<QueryReport, 'sources' | 'rounds'> {
+    const shown = this.#plan.skipped.filter(({ missed }) => missed || audience === 'internal')
+    const skipped = shown.map(
       ({ cluster, why }): SourceReport => ({
         ...idle,
         cluster: cluster.id,

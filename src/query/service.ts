@@ -2,7 +2,7 @@ import type { Cluster } from '../clusters/cluster.ts'
 import { Budget } from '../clusters/fan-out.ts'
 import type { Audience, Caller } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
-import { LinkError } from '../core/errors.ts'
+import { badRequest, LinkError } from '../core/errors.ts'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Query } from '../dicom/query.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
@@ -75,6 +75,7 @@ export function createQueryService(deps: QueryDependencies): QueryService {
       const begun = deps.clock.now()
       using budget = new Budget(deps.clock, signal)
       const limit = Math.min(query.limit ?? deps.maxResults, deps.maxResults)
+      if (query.offset > deps.maxSnapshotRows) throw tooFar(deps.maxSnapshotRows)
       const { snapshot, resumed } = searches.open(request, finishing)
       await snapshot.extend(query.offset + limit + 1, budget)
       snapshot.ledger.requireAnswers()
@@ -95,11 +96,19 @@ export function createQueryService(deps: QueryDependencies): QueryService {
           ...additional(remaining),
           ...unsupported(query),
         ],
-        report: { ...snapshot.ledger.report(), resumed, remaining, durationMs: deps.clock.now() - begun },
+        report: {
+          ...snapshot.ledger.report(request.caller.audience),
+          resumed,
+          remaining,
+          durationMs: deps.clock.now() - begun,
+        },
       }
     },
   }
 }
+
+const tooFar = (most: number): LinkError =>
+  badRequest(`offset: pages are kept up to row ${most}; ask for less by more keys, such as a range of dates`)
 
 const abortsOn = ({ query, caller }: QueryRequest, policy: QueryDependencies['partial']): boolean =>
   (query.partial ?? policy[policyFor(caller.audience)]) === 'abort'

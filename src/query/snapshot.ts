@@ -7,6 +7,9 @@ import type { Walk } from './walk.ts'
 /** Rows looked at in one go by a filter that can only be applied to whole rows. */
 const siftedAtOnce = 200
 
+/** Rows kept as they are while they are found: no more than an answer has at once. */
+const wholeRows = 10_000
+
 /** Keeps the rows that match once all is known of them. */
 export type Sift = (rows: readonly MergedRow[], budget: Budget) => Promise<MergedRow[]>
 
@@ -55,7 +58,7 @@ export class Snapshot {
       const next = this.#sift ? this.#waiting.slice(0, siftedAtOnce) : this.#waiting
       const kept = this.#sift ? await this.#sift(next, budget) : next
       this.#waiting = this.#waiting.slice(next.length)
-      for (const row of kept) this.#rows.push(row)
+      for (const row of kept) this.#rows.push(this.#rows.length < count - wholeRows ? JSON.stringify(row) : row)
       if (next.length === 0 && this.#walk.done) return
     }
   }

@@ -46,6 +46,8 @@ export class Walk {
   /** Copies found of rows that are not in reach yet, and what was taken already. */
   readonly #found = new Map<string, Copy[]>()
   readonly #taken = new Set<string>()
+  /** Rows in order that nobody has been given yet. */
+  readonly #ready: MergedRow[] = []
   /** Clusters whose rows are asked for by windows. */
   #windowed: ClusterPlan[] = []
   #windows: Windows | undefined
@@ -67,17 +69,22 @@ export class Walk {
 
   /** Whether every row has been given. */
   get done(): boolean {
-    return this.#begun && (this.#windows === undefined || this.#windows.done) && this.#found.size === 0
+    return (
+      this.#begun && (this.#windows === undefined || this.#windows.done) && this.#found.size + this.#ready.length === 0
+    )
   }
 
-  /** The next rows in order: at least `wanted` of them unless they are the last. */
+  /**
+   * The next rows in order: at least `wanted` of them unless they are the last. When it throws, because the caller left,
+   * what was found stays for the next call.
+   */
   async next(wanted: number, budget: Budget): Promise<MergedRow[]> {
-    const rows: MergedRow[] = []
     if (!this.#begun) await this.#begin(wanted, budget)
     for (;;) {
-      rows.push(...this.#takeReached())
-      if (rows.length >= wanted || !this.#windows || this.#windows.done) return rows
-      await this.#askWindow(this.#windows, wanted - rows.length, budget)
+      for (const row of this.#takeReached()) this.#ready.push(row)
+      const isEnough = this.#ready.length >= wanted || !this.#windows || this.#windows.done
+      if (isEnough) return this.#ready.splice(0)
+      await this.#askWindow(this.#windows as Windows, wanted - this.#ready.length, budget)
     }
   }
 

@@ -116,6 +116,28 @@ describe('the order of an answer', () => {
     expect(warnings).toContain('Results are incomplete: cluster crowded has more than 600 rows')
   })
 
+  it('loses nothing to a client that leaves while more is being found', async () => {
+    const studies = manyStudies(2000, { days: 900 })
+    const clusters = archivesOf(studies)
+    const search = queryOver(clusters, { clock, maxRowsPerCluster: 700, maxResults: 5000 })
+    const first = uidsOf((await search('limit=50')).rows)
+    const [slow] = clusters as [ListCluster]
+    const [answer, leaving] = [slow.search.bind(slow), new AbortController()]
+    let asked = 0
+    slow.search = async (request) => {
+      if (request.level === 'study' && ++asked === 2) leaving.abort(new Error('left'))
+      return answer(request)
+    }
+    await expect(search('limit=900&offset=50', { signal: leaving.signal })).rejects.toThrow('left')
+    const rest = uidsOf((await search('limit=5000&offset=50')).rows)
+    expect([...first, ...rest]).toEqual(inOrder(studies))
+  })
+
+  it('is not walked beyond what is kept', async () => {
+    const search = queryOver([new ListCluster('a')], { clock, maxSnapshotRows: 100 })
+    await expect(search('offset=101')).rejects.toMatchObject({ code: 'bad-request', message: /^offset:/ })
+  })
+
   it('goes on without an archive that dies between pages, and says so', async () => {
     const studies = manyStudies(2000, { days: 900 })
     const clusters = archivesOf(studies)
