@@ -36,7 +36,7 @@ export interface CompiledConstraint {
 export function compileConstraint({ path, value, fuzzy, empty, timezone }: Constraint): CompiledConstraint {
   const vr = vrOf(path.at(-1) ?? '')
   if (empty) return { paths: [path], judge: (dataset) => (isEmptyAt(dataset, path) ? 'match' : 'no-match') }
-  if (isUniversal(vr, value)) return { paths: [path], judge: () => 'match' }
+  if (isUniversal(vr, value)) return { paths: [], judge: () => 'match' }
   const test = fuzzy ? compileFuzzyName(value) : compileValue(vr, value, timezone)
   if (test === undefined) throw invalidValue(path.join('.'), path, vr, value)
   const judgeLast = vr === 'UN' ? judgeByOwnVr(value, timezone) : judgeValues(test)

@@ -33,11 +33,12 @@ const parsers: Readonly<Record<TemporalVr, (text: string) => Moment | undefined>
 }
 
 /** A date as archives can be asked for it in ranges. */
-export const isPlainDate = (text: string | undefined): boolean => text !== undefined && /^\d{8}$/.test(text)
+export const isPlainDate = (text: string | undefined): boolean =>
+  text !== undefined && /^\d{8}$/.test(text) && parseCalendar(text) !== undefined
 
 /** `YYYYMMDD` of a Study Date, also of the old form `YYYY.MM.DD`; empty for anything else, as of no date. */
 export function plainDate(text: string | undefined): string {
-  const digits = text?.trim().replace(/^(\d{4})\.(\d\d)\.(\d\d)$/, '$1$2$3')
+  const digits = text?.trim().replace(/^(\d{4})[.-](\d\d)[.-](\d\d)$/, '$1$2$3')
   return digits !== undefined && isPlainDate(digits) ? digits : ''
 }
 

@@ -44,7 +44,8 @@ async function search(c: Context<Env>, level: Level, deps: QueryRoutesDependenci
   const form = negotiateDatasets(acceptedTypes(c))
   const { rows, warnings, report } = await deps.query.search(requestOf(c, level, deps), c.env.exchange.signal)
   warn(c, deps.config.site, warnings)
-  c.header('Link-Sources', sourcesHeader(report))
+  const sources = sourcesHeader(report)
+  if (sources !== '') c.header('Link-Sources', sources)
   return sendRows(c, rows, form)
 }
 

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Cluster, SearchConstraint, SearchRequest } from '../clusters/cluster.ts'
+import type { Cluster, SearchAnswer, SearchConstraint, SearchRequest } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
@@ -61,11 +61,13 @@ export class Completion {
   #rememberAbsent(
     level: Level,
     lists: ReadonlyMap<Cluster, readonly string[]>,
-    outcomes: readonly Outcome<unknown>[],
+    outcomes: readonly Outcome<SearchAnswer>[],
     more: readonly Copy[],
   ): void {
     const found = new Set(more.map(({ cluster, row }) => `${cluster}|${firstString(row, uidTag[level])}`))
-    const answered = new Set(outcomes.flatMap(({ status, cluster }) => (status === 'ok' ? [cluster] : [])))
+    const answered = new Set(
+      outcomes.flatMap((outcome) => (outcome.status === 'ok' && !outcome.value.truncated ? [outcome.cluster] : [])),
+    )
     for (const [{ id }, uids] of lists) {
       if (!answered.has(id)) continue
       for (const key of uids.map((uid) => `${id}|${uid}`)) if (!found.has(key)) this.#absent.set(key, true)
@@ -91,6 +93,7 @@ function byUid(level: Level, request: SearchRequest, uids: readonly string[], ro
     ...(request.study === undefined && sharedStudy(studies)),
     constraints: [{ path: [uidTag[level]], value: uids.join(',') }],
     limit: uids.length,
+    ...(request.link && { link: [] }),
   }
 }
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster } from '../clusters/cluster.ts'
-import type { Budget } from '../clusters/fan-out.ts'
+import { type Budget, untilAborted } from '../clusters/fan-out.ts'
 import { takeInventory } from '../clusters/inventory.ts'
 import { type Dataset, firstNumber, firstString, type Tag } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
@@ -103,7 +103,8 @@ export class Counts {
         if (known) return known
         const cluster = clusters.find((it) => it.id === id)
         if (!cluster) throw new Error(`no cluster ${id}`)
-        const inventory = await takeInventory(cluster, { study, series }, budget.signalFor(cluster))
+        const signal = budget.signalFor(cluster)
+        const inventory = await untilAborted(takeInventory(cluster, { study, series }, signal), signal)
         const instances = new Set(inventory.keys())
         this.#instances.set(key, instances)
         return instances

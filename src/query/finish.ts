@@ -10,11 +10,9 @@ import { linkColumns, needsLinkAttributes } from './fields.ts'
 import type { Ledger } from './ledger.ts'
 import { linkFilter, shownOf, withLinkAttributes } from './link.ts'
 import type { Copy, MergedRow } from './merge.ts'
+import { isGpi } from './plan.ts'
 import type { QueryDependencies, QueryRequest } from './service.ts'
 import type { Sift, Snapshot } from './snapshot.ts'
-
-/** Studies whose series one query asks a cluster for at most, to find descriptions to check. */
-const maxDescribed = 500
 
 type Dependencies = Pick<QueryDependencies, 'clusters' | 'link'>
 
@@ -77,7 +75,7 @@ export class Finishing {
   ): Promise<readonly Dataset[]> {
     if (!asksByDescription({ level, constraints: query.constraints })) return rows
     const copies = rows.map((row) => ({ cluster: cluster.id, row }))
-    const bare = copies.filter(({ row }) => lacksDescription(row)).slice(0, maxDescribed)
+    const bare = copies.filter(({ row }) => lacksDescription(row))
     for (const outcome of await this.#facts.learn(bare, [cluster], budget)) ledger.note(outcome)
     return copies.map((copy) => withDescription(copy.row, [copy], this.#facts))
   }
@@ -89,7 +87,7 @@ export class Finishing {
     ledger: Ledger,
     budget: Budget,
   ): Promise<readonly MergedRow[]> {
-    const hidden = canHide(level, query.constraints)
+    const hidden = canHide(level, query.constraints) || query.linkConstraints.some(isGpi)
     const plans = ledger.able.filter(({ onlyCopies }) => hidden || onlyCopies)
     if (plans.length === 0) return rows
     const { clusters } = this.#deps

@@ -13,7 +13,10 @@ interface Account {
   requests: number
   rows: number
   durationMs: number
+  /** It is not asked for rows any more. */
   failed?: Failed
+  /** A question about copies or series of this page failed. */
+  aside?: Failed | undefined
   answered: boolean
   /** Constraints its rows say nothing about: what it gave could not be told from a false answer. */
   unhonoured: readonly string[]
@@ -47,6 +50,17 @@ export class Ledger {
     this.note(outcome)
     const account = this.#accounts.get(cluster.id)
     if (account && outcome.status === 'ok') account.answered = true
+    if (account && outcome.status === 'failed') account.failed = outcome
+  }
+
+  /** To be called for each page: what failed beside the rows themselves is asked again. */
+  beginPage(): void {
+    for (const account of this.#accounts.values()) account.aside = undefined
+  }
+
+  /** Whether rows are missing for good: a search that goes on would never have them. */
+  get isMaimed(): boolean {
+    return [...this.#accounts.values()].some(({ failed }) => failed !== undefined)
   }
 
   /** Any question asked for this search; a failure makes the answer incomplete. */
@@ -55,7 +69,7 @@ export class Ledger {
     if (!account || outcome.status === 'skipped') return
     account.requests++
     account.durationMs += outcome.durationMs
-    if (outcome.status === 'failed') account.failed ??= outcome
+    if (outcome.status === 'failed') account.aside ??= outcome
   }
 
   matched(cluster: string, rows: number): void {
@@ -81,7 +95,9 @@ export class Ledger {
 
   /** Studies known to be at clusters that did not answer. */
   async lookUpKnown(countOf: (cluster: string) => Promise<number | undefined>): Promise<void> {
-    const silent = [...this.#accounts.values()].filter(({ failed, known }) => failed && known === undefined)
+    const silent = [...this.#accounts.values()].filter(
+      ({ failed, aside, known }) => (failed ?? aside) && known === undefined,
+    )
     await Promise.all(
       silent.map(async (account) => {
         const known = await countOf(account.plan.cluster.id)
@@ -95,11 +111,12 @@ export class Ledger {
     return [...new Set(clusters.flatMap((id) => this.#accounts.get(id)?.unhonoured ?? []))].toSorted()
   }
 
-  /** Throws when no cluster gave an answer that counts: nobody can say whether there is something. */
-  requireAnswers(): void {
+  /** Throws when no cluster gave an answer that counts: nobody can say whether there is something. `rows`: found. */
+  requireAnswers(rows: number): void {
     const accounts = [...this.#accounts.values()].filter(({ plan }) => !plan.onlyCopies)
-    if (accounts.length === 0 || accounts.some(({ answered, unhonoured }) => answered && unhonoured.length === 0))
-      return
+    const counts = ({ answered, failed, unhonoured }: Account) =>
+      answered && unhonoured.length === 0 && (!failed || rows > 0)
+    if (accounts.length === 0 || accounts.some(counts)) return
     const unable = accounts.filter(({ unhonoured }) => unhonoured.length > 0)
     if (unable.length > 0) throw new LinkError('bad-gateway', unable.map(cannotMatch).join('; '))
     const failed = accounts.flatMap((account) => account.failed ?? [])
@@ -116,7 +133,7 @@ export class Ledger {
     const accounts = [...this.#accounts.values()]
     return [
       ...skipped.map(({ cluster, why }) => `cluster ${cluster.id} ${why}`),
-      ...accounts.flatMap(({ failed }) => (failed ? [`cluster ${failed.cluster} ${failed.reason}`] : [])),
+      ...accounts.flatMap(({ failed, aside }) => describeFailure(failed ?? aside)),
       ...accounts.flatMap(({ plan, truncatedAt }) =>
         truncatedAt === undefined ? [] : [`cluster ${plan.cluster.id} has more than ${truncatedAt} rows`],
       ),
@@ -151,14 +168,17 @@ const newAccount = (plan: ClusterPlan): Account => ({
   unhonoured: [],
 })
 
+const describeFailure = (failed: Failed | undefined): string[] =>
+  failed ? [`cluster ${failed.cluster} ${failed.reason}`] : []
+
 const cannotMatch = ({ plan, unhonoured }: Account): string =>
   `cluster ${plan.cluster.id} cannot match by ${unhonoured.join(', ')}`
 
-function describe({ plan, requests, rows, durationMs, failed, unhonoured, known }: Account): SourceReport {
+function describe({ plan, requests, rows, durationMs, failed, aside, unhonoured, known }: Account): SourceReport {
   return {
     cluster: plan.cluster.id,
     role: plan.cluster.role,
-    outcome: failed?.reason ?? 'ok',
+    outcome: (failed ?? aside)?.reason ?? 'ok',
     pushed: plan.request.constraints.filter(({ value }) => value !== '').map(describeConstraint),
     withheld: plan.withheld.map(describeConstraint),
     unhonoured,

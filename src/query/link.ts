@@ -2,14 +2,13 @@ import type { Dataset, Tag } from '../dicom/dataset.ts'
 import { type CompiledConstraint, compileConstraint, compileConstraints, matchConstraint } from '../dicom/match.ts'
 import { linkBlock, linkCreatorTag } from '../dicom/private-dictionary.ts'
 import type { Query } from '../dicom/query.ts'
-import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { linkAliases, linkAttributes } from '../link/attributes.ts'
 import { factsOf, type Mappings, mapStudy } from '../link/mappings.ts'
 import type { LinkRecord } from '../link/record.ts'
 import type { SeriesFacts } from './facts.ts'
 import type { MergedRow } from './merge.ts'
-import { isEither, isGpi } from './plan.ts'
+import { isEither, isGpi, isPatientID } from './plan.ts'
 
 /** Where link attributes come from beside the clusters' own rows. */
 export interface LinkKnowledge {
@@ -77,8 +76,6 @@ export function shownOf(row: Dataset, columns: ReadonlySet<Tag>): Dataset {
     key === linkCreatorTag ? hasPrivate : columns.has(key) || !(isPrivate(key) || linkAliases.has(key))
   return Object.fromEntries(Object.entries(row).filter(([key]) => isShown(key)))
 }
-
-const isPatientID = ({ path }: Query['constraints'][number]): boolean => path.length === 1 && path[0] === tag.PatientID
 
 const meets = (dataset: Dataset, constraint: CompiledConstraint): boolean =>
   matchConstraint(dataset, constraint) === 'match'

@@ -3,6 +3,7 @@ import { type QuerySwitches, visibleTo } from '../clusters/visible.ts'
 import type { Tag } from '../dicom/dataset.ts'
 import { linkTag } from '../dicom/private-dictionary.ts'
 import { tag } from '../dicom/tags.ts'
+import { isUniversal } from '../dicom/values.ts'
 import { isRequiredKey } from './fields.ts'
 import type { QueryRequest } from './service.ts'
 
@@ -90,7 +91,7 @@ function reasonToSkip(
 
 /** A study has to be found at the cluster that is named; the other copies are fetched by its UID afterwards. */
 function namesOtherClusters({ query }: QueryRequest, id: string): boolean {
-  const named = query.linkConstraints.find(({ path }) => path[1] === linkTag.cluster)?.value
+  const named = query.linkConstraints.find(({ path }) => path[1] === linkTag.cluster)?.value.trim()
   return named !== undefined && named !== '' && !/[*?]/.test(named) && named !== id
 }
 
@@ -102,9 +103,11 @@ function planCluster(
 ): ClusterPlan {
   const { level, study, series, query } = request
   const refused = rules.refused(cluster.id)
+  // By its patient ID alone an archive would hide what has the GPI; one that may not be asked openly has to.
+  const isAlone = isEither(query) && !rules.own.peer && !rules.own.constrained
   const takes = ({ path, empty }: SearchConstraint) => {
     const [key = ''] = path
-    if (empty || refused.has(key)) return false
+    if (empty || refused.has(key) || (isAlone && key === tag.PatientID)) return false
     return rules.own.keys === undefined || rules.own.keys.has(key) || isRequiredKey(key)
   }
   return {
@@ -124,8 +127,13 @@ function planCluster(
 
 /** A patient ID and a GPI given together: a study matches by either, since sites know one patient by two ids. */
 export const isEither = ({ constraints, linkConstraints }: QueryRequest['query']): boolean =>
-  linkConstraints.some((constraint) => isGpi(constraint) && constraint.value !== '') &&
-  constraints.some(({ path, value }) => path.length === 1 && path[0] === tag.PatientID && value !== '')
+  linkConstraints.some((constraint) => isGpi(constraint) && says(constraint)) &&
+  constraints.some((constraint) => isPatientID(constraint) && says(constraint))
+
+export const isPatientID = ({ path }: SearchConstraint): boolean => path.length === 1 && path[0] === tag.PatientID
+
+/** Both are LO: a key of asterisks alone is met by everybody, and none. */
+const says = ({ value }: SearchConstraint): boolean => !isUniversal('LO', value)
 
 /** Keys by which a constrained location lets itself be asked; a study UID is narrower than any of them. */
 function narrowsDown({ study, query }: QueryRequest, takesGpi: boolean): boolean {

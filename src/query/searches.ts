@@ -34,7 +34,7 @@ export class Searches {
     this.#deps = deps
     this.#snapshots = new LRUCache({
       maxSize: deps.maxSnapshotRows,
-      sizeCalculation: ({ size }) => size + 1,
+      sizeCalculation: ({ size, pending }) => size + pending + 1,
       ttl: keptMs,
     })
   }
@@ -45,11 +45,18 @@ export class Searches {
     return { snapshot: this.#begin(request, finishing), resumed: false }
   }
 
+  /** Without a cluster that failed a search would go on for as long as its pages are asked for. */
+  drop(request: QueryRequest): void {
+    this.#snapshots.delete(keyOf(request))
+  }
+
   /** Keeps a search that has more rows than were asked for. */
   keep(request: QueryRequest, snapshot: Snapshot): void {
     const key = keyOf(request)
-    const { offset, limit = this.#deps.maxResults } = request.query
-    if (snapshot.done && offset === 0 && snapshot.size <= limit) {
+    const { maxResults } = this.#deps
+    const { offset, limit = maxResults } = request.query
+    const isWhole = snapshot.done && offset === 0 && snapshot.size <= Math.min(limit, maxResults)
+    if (isWhole || snapshot.ledger.isMaimed) {
       this.#snapshots.delete(key)
       return
     }

@@ -39,6 +39,11 @@ export class Snapshot {
     return this.#rows.length
   }
 
+  /** Rows found that have no place yet. */
+  get pending(): number {
+    return this.#walk.pending + this.#waiting.length
+  }
+
   /** Whether there are no more rows than those found. */
   get done(): boolean {
     return this.#walk.done && this.#waiting.length === 0

@@ -10,7 +10,16 @@ import { type Copy, identityOf, type Level, type MergedRow, mergeCopies } from '
 import { sortRows } from './page.ts'
 import type { ClusterPlan, QueryPlan } from './plan.ts'
 import type { Verified } from './verify.ts'
-import { boundsOf, type DateRange, type Density, describeWindow, type Window, Windows, withWindow } from './windows.ts'
+import {
+  boundsOf,
+  type DateRange,
+  type Density,
+  daysBetween,
+  describeWindow,
+  type Window,
+  Windows,
+  withWindow,
+} from './windows.ts'
 
 /** The same for all walks of a service. */
 export interface WalkDependencies {
@@ -69,9 +78,13 @@ export class Walk {
 
   /** Whether every row has been given. */
   get done(): boolean {
-    return (
-      this.#begun && (this.#windows === undefined || this.#windows.done) && this.#found.size + this.#ready.length === 0
-    )
+    const isOver = !this.#windows || this.#windows.done || !this.#anyAble()
+    return this.#begun && isOver && this.pending === 0
+  }
+
+  /** Rows found that nobody has been given. */
+  get pending(): number {
+    return this.#found.size + this.#ready.length
   }
 
   /**
@@ -82,10 +95,15 @@ export class Walk {
     if (!this.#begun) await this.#begin(wanted, budget)
     for (;;) {
       for (const row of this.#takeReached()) this.#ready.push(row)
-      const isEnough = this.#ready.length >= wanted || !this.#windows || this.#windows.done
-      if (isEnough) return this.#ready.splice(0)
+      const isOver = !this.#windows || this.#windows.done || !this.#anyAble()
+      if (this.#ready.length >= wanted || isOver) return this.#ready.splice(0)
       await this.#askWindow(this.#windows as Windows, wanted - this.#ready.length, budget)
     }
+  }
+
+  /** Whether there is anybody left to ask; what was found is all there will be, else. */
+  #anyAble(): boolean {
+    return this.#windowed.some(({ cluster }) => this.#ledger.isAble(cluster.id))
   }
 
   /** Everything of clusters that have little; of the others it comes out that they have more. */
@@ -194,7 +212,7 @@ export class Walk {
 
   /** What comes before everything that has not been asked for yet. */
   #takeReached(): MergedRow[] {
-    const reached = this.#windows ? this.#windows.reached : ''
+    const reached = this.#windows && this.#anyAble() ? this.#windows.reached : ''
     if (reached === undefined) return []
     const rows: MergedRow[] = []
     for (const [identity, copies] of this.#found) {
@@ -210,7 +228,8 @@ export class Walk {
   /** The next search begins with the newest days too: how many rows they have tells how long its window has to be. */
   #learn(window: Window, answers: readonly Answer[]): void {
     if (window.kind === 'undated' || window.range.from === undefined) return
-    const days = daysIn(window.range, this.#deps.now())
+    const { from, to = plainDay(this.#deps.now()) } = window.range
+    const days = daysBetween(from, to)
     for (const { plan, rows } of answers) {
       const before = this.#newest.get(plan.cluster.id) ?? { rows: 0, days: 0 }
       if (before.rows >= telling) continue
@@ -252,8 +271,4 @@ function isInside(row: Dataset, window: Window): boolean {
 
 const dateOf = (row: Dataset): string => plainDate(firstString(row, tag.StudyDate))
 
-const daysIn = ({ from = '', to }: DateRange, now: number): number =>
-  Math.max(1, ((to === undefined ? now : parseDay(to)) - parseDay(from)) / 86_400_000 + 1)
-
-const parseDay = (date: string): number =>
-  Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))
+const plainDay = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')

@@ -41,8 +41,10 @@ export function boundsOf(constraints: readonly SearchConstraint[]): DateRange | 
   if (!key) return {}
   const range = parseRange('DA', key.value)
   if (!range || range.single) return undefined
+  const from = range.from && fromMs(range.from.at / 1000)
   return {
-    ...(range.from && { from: fromMs(range.from.at / 1000) }),
+    // Below that a window that is open covers everything; rows are matched by the key itself anyway.
+    ...(from !== undefined && from >= oldest && { from }),
     ...(range.to && { to: fromMs(range.to.at / 1000) }),
   }
 }
@@ -54,6 +56,8 @@ export class Windows {
   #newest: string | undefined
   readonly #today: string
   #days: number
+  /** The oldest day of a window that held too much. */
+  #tooFar: string | undefined
   #state: 'dates' | 'undated' | 'done'
   /** The dates that have been asked about reach back to here; rows of this day and later are all known. */
   reached: string | undefined
@@ -98,14 +102,31 @@ export class Windows {
     this.#newest = addDays(from, -1)
     const longest = this.#days * maxGrowth
     const wanted = rows === 0 ? longest : daysFor(needed, { rows, days: this.#days })
-    this.#days = Math.max(1, Math.min(longest, wanted))
+    this.#days = Math.max(1, this.#cautious(Math.min(longest, wanted)))
   }
 
   /** The window held more than a cluster gives; `false` when it cannot be made smaller. */
   narrow(): boolean {
-    if (this.#state !== 'dates' || this.#days === 1) return false
-    this.#days = Math.max(1, Math.floor(this.#days / maxGrowth))
+    const { from } = this.#range()
+    const length = this.#lengthTo(from)
+    if (this.#state !== 'dates' || length <= 1) return false
+    this.#tooFar = from
+    this.#days = Math.max(1, Math.floor(length / maxGrowth))
     return true
+  }
+
+  /** Days from the newest not asked about yet back to `from`. */
+  #lengthTo(from: string | undefined): number {
+    return from === undefined ? this.#days : daysBetween(from, this.#newest ?? this.#today)
+  }
+
+  /** Until what was too much is passed, windows go at most half-way to where it reached. */
+  #cautious(days: number): number {
+    if (this.#tooFar === undefined) return days
+    const left = this.#lengthTo(this.#tooFar)
+    if (left > 1) return Math.min(days, Math.ceil(left / 2))
+    this.#tooFar = undefined
+    return days
   }
 
   #range(): DateRange {
@@ -136,13 +157,17 @@ export function withWindow(constraints: readonly SearchConstraint[], { from = ''
 export const describeWindow = (window: Window): string =>
   window.kind === 'undated' ? 'undated' : `${window.range.from ?? ''}-${window.range.to ?? ''}`
 
-/** `YYYYMMDD` of a moment, in milliseconds since the epoch. */
-function fromMs(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
+/** Days from one date to another, both counted. */
+export const daysBetween = (from: string, to: string): number =>
+  Math.max(1, (parseDay(to) - parseDay(from)) / dayMs + 1)
+
+const parseDay = (date: string): number => {
+  const at = new Date(0)
+  return at.setUTCFullYear(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))
 }
 
-function addDays(date: string, days: number): string {
-  const ms = Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))
-  const at = Math.max(ms + days * dayMs, Date.UTC(1000, 0, 1))
-  return fromMs(at)
-}
+/** `YYYYMMDD` of a moment, in milliseconds since the epoch. */
+const fromMs = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
+
+const addDays = (date: string, days: number): string =>
+  fromMs(Math.max(parseDay(date) + days * dayMs, Date.UTC(1000, 0, 1)))

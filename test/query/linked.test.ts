@@ -70,6 +70,9 @@ bodyPart: [{ rule: 1, when: { StudyDescription: '%KNEE%' }, gives: KNEE }]`
     ['link.specialty=GENERAL', 1],
     ['link.bodyPart=KNEE', 1],
     ['link.cluster=south', 1],
+    ['link.cluster=south%20', 1],
+    ['StudyID=', 2],
+    ['InstitutionName=*', 2],
     ['link.cluster=*', 2],
     ['link.reportStatus=APPROVED&ModalitiesInStudy=MR', 1],
     ['link.reportStatus=APPROVED&ModalitiesInStudy=US', 0],
@@ -108,6 +111,19 @@ describe('a patient ID and a GPI together', () => {
     ]
     const { rows } = await queryOver(clusters)('PatientID=A-1&link.gpi=GPI-7')
     expect(uidsOf(rows).toSorted()).toEqual([byId.study, byGpi.study].toSorted())
+    // An archive that matches by the patient ID would not show the other.
+    expect(clusters[1]?.searches[0]?.constraints).toEqual([])
+  })
+
+  it('are not alternatives when one of them says nothing', async () => {
+    const [mine, other] = [madeInstance(), madeInstance()]
+    const clusters = [
+      home(mine, { [tag.PatientID]: ['A-1'], ...mitra }),
+      linked('south', other, { [tag.PatientID]: ['B-9'] }),
+    ]
+    for (const query of ['PatientID=*&link.gpi=GPI-7', 'PatientID=A-1&link.gpi=*']) {
+      expect(uidsOf((await queryOver(clusters)(query)).rows)).toEqual([mine.study])
+    }
   })
 })
 

@@ -133,6 +133,35 @@ describe('the order of an answer', () => {
     expect([...first, ...rest]).toEqual(inOrder(studies))
   })
 
+  it.each(['00010101-', '-00500101', '00010101-20991231'])('is found within %s too, and ends', async (range) => {
+    const studies = manyStudies(900, { days: 300 })
+    const clusters = archivesOf(studies)
+    const search = queryOver(clusters, { clock, maxRowsPerCluster: 250, maxResults: 5000 })
+    const expected = range.startsWith('-') ? [] : inOrder(studies)
+    expect(uidsOf((await search(`StudyDate=${range}`)).rows)).toEqual(expected)
+  })
+
+  it('is an error, not an empty list, when the only archive fails on the way', async () => {
+    const [archive] = archivesOf(manyStudies(1500, { days: 900 }), ['a']) as [ListCluster]
+    const search = queryOver([archive], { clock, maxRowsPerCluster: 700 })
+    await search('limit=10')
+    archive.down = 'unreachable'
+    await expect(search('limit=100&offset=900')).rejects.toMatchObject({ code: 'unavailable' })
+    await expect(search('limit=10')).rejects.toMatchObject({ code: 'unavailable' })
+    archive.down = undefined
+    expect((await search('limit=100&offset=900')).rows).toHaveLength(100)
+  })
+
+  it('comes to an end soon where the studies lie close together, long ago', async () => {
+    const archive = new ListCluster('a')
+    for (let index = 0; index < 1200; index++) {
+      archive.studies.push({ uid: `1.2.${index + 1}`, date: index % 2 ? '20240110' : '20240111' })
+    }
+    const { rows, report } = await queryOver([archive], { clock, maxRowsPerCluster: 700 })('limit=5')
+    expect(rows).toHaveLength(5)
+    expect(report.rounds.length).toBeLessThan(20)
+  })
+
   it('is not walked beyond what is kept', async () => {
     const search = queryOver([new ListCluster('a')], { clock, maxSnapshotRows: 100 })
     await expect(search('offset=101')).rejects.toMatchObject({ code: 'bad-request', message: /^offset:/ })
