@@ -175,7 +175,7 @@ describe('npm start where the viewer cannot be had', () => {
 /** What a clone has that nothing was fetched for yet; the packages are those of this one. */
 async function freshCheckout(): Promise<string> {
   const checkout = join(folder, 'checkout')
-  for (const name of ['src', 'drizzle', 'scripts', 'package.json', 'openapi.yaml']) {
+  for (const name of ['src', 'drizzle', 'examples', 'scripts', 'package.json', 'openapi.yaml']) {
     await cp(join(root, name), join(checkout, name), { recursive: true })
   }
   await symlink(join(root, 'node_modules'), join(checkout, 'node_modules'))
