@@ -23,21 +23,16 @@ const absentMs = 20_000
 export class Completion {
   readonly #absent = new LRUCache<string, true>({ max: 200_000, ttl: absentMs })
 
-  /** `isLikely` says which clusters may hold a row that they did not show. */
   async complete(
     level: Level,
     rows: readonly MergedRow[],
-    asked: {
-      readonly plans: readonly ClusterPlan[]
-      readonly rankOf: (cluster: string) => number
-      readonly isLikely: (cluster: string, uid: string) => boolean
-    },
+    plans: readonly ClusterPlan[],
     budget: Budget,
   ): Promise<Completed> {
     const lists = new Map<Cluster, string[]>()
     const requests = new Map<Cluster, SearchRequest>()
-    for (const { cluster, request } of asked.plans) {
-      const uids = unseenAt(cluster.id, rows).filter((uid) => this.#isWorthAsking(cluster.id, uid, asked.isLikely))
+    for (const { cluster, request } of plans) {
+      const uids = unseenAt(cluster.id, rows).filter((uid) => !this.#absent.has(`${cluster.id}|${uid}`))
       if (uids.length === 0) continue
       lists.set(cluster, uids)
       requests.set(cluster, byUid(level, request, uids, rows))
@@ -45,17 +40,14 @@ export class Completion {
     const outcomes = await fanOut([...lists.keys()], budget, (cluster, signal) =>
       cluster.search(requests.get(cluster) as SearchRequest, signal),
     )
-    const more = outcomes.flatMap((outcome) =>
-      outcome.status === 'ok'
-        ? outcome.value.rows.map((row) => ({ cluster: outcome.cluster, rank: asked.rankOf(outcome.cluster), row }))
-        : [],
-    )
+    const ranks = new Map(plans.map(({ cluster, rank }) => [cluster.id, rank]))
+    const more = outcomes.flatMap((outcome) => {
+      if (outcome.status !== 'ok') return []
+      const { cluster, value } = outcome
+      return value.rows.map((row): Copy => ({ cluster, rank: ranks.get(cluster) ?? 0, row }))
+    })
     this.#rememberAbsent(level, lists, outcomes, more)
     return { rows: more.length === 0 ? [...rows] : addCopies(level, rows, more), outcomes }
-  }
-
-  #isWorthAsking(cluster: string, uid: string, isLikely: (cluster: string, uid: string) => boolean): boolean {
-    return isLikely(cluster, uid) && !this.#absent.has(`${cluster}|${uid}`)
   }
 
   #rememberAbsent(

@@ -12,7 +12,7 @@ import { linkFilter, shownOf, withLinkAttributes } from './link.ts'
 import type { Copy, MergedRow } from './merge.ts'
 import { isGpi } from './plan.ts'
 import type { QueryDependencies, QueryRequest } from './service.ts'
-import type { Sift, Snapshot } from './snapshot.ts'
+import type { Sift } from './snapshot.ts'
 
 type Dependencies = Pick<QueryDependencies, 'clusters' | 'link'>
 
@@ -22,17 +22,19 @@ export class Finishing {
   readonly #facts = new SeriesFacts()
   readonly #counts = new Counts(this.#facts)
   readonly #completion = new Completion()
+  readonly #roles: ReadonlyMap<string, string>
+  readonly #home: string
 
   constructor(deps: Dependencies) {
     this.#deps = deps
+    this.#roles = new Map(deps.clusters.map(({ id, role }) => [id, role]))
+    this.#home = deps.clusters.find(({ role }) => role === 'home')?.id ?? ''
   }
 
   /** Completes the rows of a page, counts them, and tells what the client wants to see of them. */
-  async finish(request: QueryRequest, page: readonly MergedRow[], { plan, ledger }: Snapshot, budget: Budget) {
-    const { level } = request
-    const clusters = plan.ask.map(({ cluster }) => cluster)
+  async finish(request: QueryRequest, page: readonly MergedRow[], ledger: Ledger, budget: Budget) {
     const told = await this.#completeAndLearn(request, page, ledger, budget)
-    const { rows, inexact } = await this.#counts.correct(level, told, clusters, budget)
+    const { rows, inexact } = await this.#counts.correct(request.level, told, this.#deps.clusters, budget)
     return { rows: await this.#show(request, rows, ledger), inexact }
   }
 
@@ -90,10 +92,7 @@ export class Finishing {
     const hidden = canHide(level, query.constraints) || query.linkConstraints.some(isGpi)
     const plans = ledger.able.filter(({ onlyCopies }) => hidden || onlyCopies)
     if (plans.length === 0) return rows
-    const { clusters } = this.#deps
-    const rankOf = (id: string) => clusters.findIndex((cluster) => cluster.id === id)
-    const asked = { plans, rankOf, isLikely: () => true }
-    const completed = await this.#completion.complete(level, rows, asked, budget)
+    const completed = await this.#completion.complete(level, rows, plans, budget)
     for (const outcome of completed.outcomes) ledger.note(outcome)
     return completed.rows
   }
@@ -121,11 +120,10 @@ export class Finishing {
   }
 
   #link(rows: readonly MergedRow[], ledger: Ledger): Promise<MergedRow[]> {
-    const { clusters, link } = this.#deps
-    return withLinkAttributes(rows, link, {
+    return withLinkAttributes(rows, this.#deps.link, {
       facts: this.#facts,
-      roleOf: (id) => clusters.find((cluster) => cluster.id === id)?.role ?? '',
-      home: clusters.find(({ role }) => role === 'home')?.id ?? '',
+      roleOf: (id) => this.#roles.get(id) ?? '',
+      home: this.#home,
       unhonouredBy: (ids) => ledger.unhonouredBy(ids),
     })
   }

@@ -12,14 +12,6 @@ import type { QueryRequest } from './service.ts'
 
 export type Level = QueryRequest['level']
 
-/** The rows one cluster gave; where the cluster stands in the order in which answers about identity are believed. */
-export interface ClusterRows {
-  readonly cluster: string
-  /** Home first, then by priority: lower is believed first. */
-  readonly rank: number
-  readonly rows: readonly Dataset[]
-}
-
 /** One row of the merged answer and the copies it was made from, the most believed first. */
 export interface MergedRow {
   readonly uid: string
@@ -29,6 +21,7 @@ export interface MergedRow {
 
 export interface Copy {
   readonly cluster: string
+  /** Home first, then by priority: lower is believed first. */
   readonly rank: number
   readonly row: Dataset
 }
@@ -40,21 +33,9 @@ export const uidTag = {
 } as const satisfies Record<Level, Tag>
 
 /**
- * One row per study, series or instance, the same whatever the order in which the clusters answered. Below studies the
+ * What a row is a row of, or `undefined` when it does not say, and cannot be told apart from others. Below studies the
  * UIDs of the parents count too: a series that two clusters file under two studies is two rows, of two patients maybe.
- * Rows without the UID of their level are dropped: they cannot be told apart.
  */
-export function mergeRows(level: Level, answers: readonly ClusterRows[]): Map<string, MergedRow> {
-  const copies = new Map<string, Copy[]>()
-  for (const { cluster, rank, rows } of answers) {
-    for (const row of rows) addCopy(copies, identityOf(level, row), { cluster, rank, row })
-  }
-  const merged = new Map<string, MergedRow>()
-  for (const [identity, found] of copies) merged.set(identity, mergeCopies(level, found))
-  return merged
-}
-
-/** What a row is a row of, or `undefined` when it does not say. */
 export function identityOf(level: Level, row: Dataset): string | undefined {
   const uids = pathTags[level].map((key) => firstString(row, key) ?? '')
   return uids.at(-1) === '' ? undefined : uids.join('/')
@@ -66,8 +47,8 @@ const pathTags: Readonly<Record<Level, readonly Tag[]>> = {
   instance: [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID],
 }
 
-function addCopy(copies: Map<string, Copy[]>, identity: string | undefined, copy: Copy): void {
-  if (identity === undefined) return
+/** Adds a copy to those of its row; of each cluster the first counts. */
+export function addCopy(copies: Map<string, Copy[]>, identity: string, copy: Copy): void {
   const known = copies.get(identity)
   if (!known) copies.set(identity, [copy])
   else if (known.every(({ cluster }) => cluster !== copy.cluster)) known.push(copy)

@@ -16,6 +16,8 @@ export interface QueryPlan {
 /** One cluster's part: the question, without a window of dates, and what of the query it is not asked. */
 export interface ClusterPlan {
   readonly cluster: Cluster
+  /** Its place in the order in which clusters are believed about identity: lower is believed first. */
+  readonly rank: number
   readonly request: SearchRequest
   /** Keys it does not take, matched here on what it returns. */
   readonly withheld: readonly SearchConstraint[]
@@ -64,12 +66,14 @@ export function planQuery(
 ): QueryPlan {
   const ask: ClusterPlan[] = []
   const skipped: Skipped[] = []
-  for (const cluster of clusters) {
+  for (const [rank, cluster] of clusters.entries()) {
     const own = rules.clusters.get(cluster.id) ?? openRules
     const reason = reasonToSkip(request, cluster, { ...own, queries: rules.queries })
     if (reason) skipped.push({ cluster, ...reason })
     else
       ask.push({
+        cluster,
+        rank,
         ...planCluster(request, fields, cluster, { ...rules, own }),
         ...(namesOtherClusters(request, cluster.id) && { onlyCopies: true }),
       })
@@ -100,7 +104,7 @@ function planCluster(
   fields: readonly Tag[],
   cluster: Cluster,
   rules: PlanRules & { own: ClusterRules },
-): ClusterPlan {
+): Pick<ClusterPlan, 'request' | 'withheld'> {
   const { level, study, series, query } = request
   const refused = rules.refused(cluster.id)
   // By its patient ID alone an archive would hide what has the GPI; one that may not be asked openly has to.
@@ -111,7 +115,6 @@ function planCluster(
     return rules.own.keys === undefined || rules.own.keys.has(key) || isRequiredKey(key)
   }
   return {
-    cluster,
     request: {
       level,
       ...(study && { study }),

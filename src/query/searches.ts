@@ -45,12 +45,10 @@ export class Searches {
     return { snapshot: this.#begin(request, finishing), resumed: false }
   }
 
-  /** Without a cluster that failed a search would go on for as long as its pages are asked for. */
-  drop(request: QueryRequest): void {
-    this.#snapshots.delete(keyOf(request))
-  }
-
-  /** Keeps a search that has more rows than were asked for. */
+  /**
+   * Keeps a search that has more rows than were asked for; not one that lost a cluster, since it would go on without it
+   * for as long as its pages are asked for.
+   */
   keep(request: QueryRequest, snapshot: Snapshot): void {
     const key = keyOf(request)
     const { maxResults } = this.#deps
@@ -71,15 +69,14 @@ export class Searches {
     const refused = (cluster: string) => this.#refused.get(cluster) ?? nothing
     const plan = planQuery(request, fieldsToAskFor(request), clusters, { ...rules, refused })
     const ledger = new Ledger(plan)
-    const rankOf = (id: string) => clusters.findIndex((cluster) => cluster.id === id)
-    const walk = new Walk({ level: request.level, plan, rankOf }, ledger, {
+    const walk = new Walk({ level: request.level, plan }, ledger, {
       search: (cluster, asked, signal) => this.#search(cluster, asked, signal),
       verify: this.#verifier(request, finishing, ledger),
       large: this.#largeFor(request),
       now: () => clock.now(),
       maxRowsPerCluster: rules.maxRowsPerCluster,
     })
-    return new Snapshot({ plan, ledger, walk, sift: finishing.sift(request, ledger) })
+    return new Snapshot({ ledger, walk, sift: finishing.sift(request, ledger) })
   }
 
   /**

@@ -1,7 +1,6 @@
 import type { Budget } from '../clusters/fan-out.ts'
 import type { Ledger } from './ledger.ts'
 import type { MergedRow } from './merge.ts'
-import type { QueryPlan } from './plan.ts'
 import type { Walk } from './walk.ts'
 
 /** Rows looked at in one go by a filter that can only be applied to whole rows. */
@@ -18,7 +17,6 @@ export type Sift = (rows: readonly MergedRow[], budget: Budget) => Promise<Merge
  * leave out. Kept between requests as text, which takes a fifth of the memory.
  */
 export class Snapshot {
-  readonly plan: QueryPlan
   readonly ledger: Ledger
   readonly #walk: Walk
   readonly #sift: Sift | undefined
@@ -27,8 +25,7 @@ export class Snapshot {
   #waiting: MergedRow[] = []
   #turn: Promise<unknown> = Promise.resolve()
 
-  constructor(parts: { plan: QueryPlan; ledger: Ledger; walk: Walk; sift?: Sift | undefined }) {
-    this.plan = parts.plan
+  constructor(parts: { ledger: Ledger; walk: Walk; sift?: Sift | undefined }) {
     this.ledger = parts.ledger
     this.#walk = parts.walk
     this.#sift = parts.sift

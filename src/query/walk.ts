@@ -6,7 +6,7 @@ import { separable } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
 import { isPlainDate, plainDate } from '../dicom/temporal.ts'
 import type { Ledger } from './ledger.ts'
-import { type Copy, identityOf, type Level, type MergedRow, mergeCopies } from './merge.ts'
+import { addCopy, type Copy, identityOf, type Level, type MergedRow, mergeCopies } from './merge.ts'
 import { sortRows } from './page.ts'
 import type { ClusterPlan, QueryPlan } from './plan.ts'
 import type { Verified } from './verify.ts'
@@ -51,7 +51,6 @@ export class Walk {
   readonly #plans: readonly ClusterPlan[]
   readonly #deps: WalkDependencies
   readonly #ledger: Ledger
-  readonly #rankOf: (cluster: string) => number
   /** Copies found of rows that are not in reach yet, and what was taken already. */
   readonly #found = new Map<string, Copy[]>()
   readonly #taken = new Set<string>()
@@ -64,22 +63,16 @@ export class Walk {
   readonly #newest = new Map<string, Density>()
   #begun = false
 
-  constructor(
-    request: { readonly level: Level; readonly plan: QueryPlan; readonly rankOf: (cluster: string) => number },
-    ledger: Ledger,
-    deps: WalkDependencies,
-  ) {
+  constructor(request: { readonly level: Level; readonly plan: QueryPlan }, ledger: Ledger, deps: WalkDependencies) {
     this.#level = request.level
     this.#plans = request.plan.ask.filter(({ onlyCopies }) => !onlyCopies)
-    this.#rankOf = request.rankOf
     this.#ledger = ledger
     this.#deps = deps
   }
 
   /** Whether every row has been given. */
   get done(): boolean {
-    const isOver = !this.#windows || this.#windows.done || !this.#anyAble()
-    return this.#begun && isOver && this.pending === 0
+    return this.#begun && this.#isOver && this.pending === 0
   }
 
   /** Rows found that nobody has been given. */
@@ -95,15 +88,15 @@ export class Walk {
     if (!this.#begun) await this.#begin(wanted, budget)
     for (;;) {
       for (const row of this.#takeReached()) this.#ready.push(row)
-      const isOver = !this.#windows || this.#windows.done || !this.#anyAble()
-      if (this.#ready.length >= wanted || isOver) return this.#ready.splice(0)
+      if (this.#ready.length >= wanted || this.#isOver) return this.#ready.splice(0)
       await this.#askWindow(this.#windows as Windows, wanted - this.#ready.length, budget)
     }
   }
 
-  /** Whether there is anybody left to ask; what was found is all there will be, else. */
-  #anyAble(): boolean {
-    return this.#windowed.some(({ cluster }) => this.#ledger.isAble(cluster.id))
+  /** Whether what was found is all there will be: everything was asked for, or nobody is left to ask. */
+  get #isOver(): boolean {
+    if (!this.#windows || this.#windows.done) return true
+    return !this.#windowed.some(({ cluster }) => this.#ledger.isAble(cluster.id))
   }
 
   /** Everything of clusters that have little; of the others it comes out that they have more. */
@@ -196,15 +189,12 @@ export class Walk {
     return { plan, rows: inside, truncated: outcome.value.truncated }
   }
 
-  #add({ cluster }: ClusterPlan, rows: readonly Dataset[]): void {
-    const rank = this.#rankOf(cluster.id)
+  #add({ cluster, rank }: ClusterPlan, rows: readonly Dataset[]): void {
     let kept = 0
     for (const row of rows) {
       const identity = identityOf(this.#level, row)
       if (identity === undefined || this.#taken.has(identity)) continue
-      const copies = this.#found.get(identity)
-      if (!copies) this.#found.set(identity, [{ cluster: cluster.id, rank, row }])
-      else if (copies.every((copy) => copy.cluster !== cluster.id)) copies.push({ cluster: cluster.id, rank, row })
+      addCopy(this.#found, identity, { cluster: cluster.id, rank, row })
       kept++
     }
     this.#ledger.matched(cluster.id, kept)
@@ -212,7 +202,7 @@ export class Walk {
 
   /** What comes before everything that has not been asked for yet. */
   #takeReached(): MergedRow[] {
-    const reached = this.#windows && this.#anyAble() ? this.#windows.reached : ''
+    const reached = this.#windows && !this.#isOver ? this.#windows.reached : ''
     if (reached === undefined) return []
     const rows: MergedRow[] = []
     for (const [identity, copies] of this.#found) {

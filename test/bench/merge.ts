@@ -1,7 +1,7 @@
 import { readDatasets } from '../../src/clusters/dicomweb-json.ts'
-import { type ClusterRows, mergeRows } from '../../src/query/merge.ts'
 import { sortRows } from '../../src/query/page.ts'
 import { render } from '../../src/query/render.ts'
+import { type ClusterRows, mergeRows } from '../support/merge.ts'
 import type { Scenario } from './scenario.ts'
 import { rowOf } from './support/archives.ts'
 import { interleave, mebibytes, median, ms, ratiosOf, times } from './support/measure.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Dataset, firstNumber, firstString, strings } from '../../src/dicom/dataset.ts'
 import { tag } from '../../src/dicom/tags.ts'
-import { type ClusterRows, mergeRows } from '../../src/query/merge.ts'
+import { type ClusterRows, mergeRows } from '../support/merge.ts'
 
 const row = (attributes: Record<string, unknown[]>): Dataset =>
   Object.fromEntries(
