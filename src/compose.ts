@@ -16,7 +16,7 @@ import { queryServiceOf } from './compose/query.ts'
 import type { ClusterConfig, Config } from './config/schema.ts'
 import { keysWithoutEffect } from './config/without-effect.ts'
 import { systemClock as clock } from './core/clock.ts'
-import type { Log } from './core/telemetry.ts'
+import type { Log, Telemetry } from './core/telemetry.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import * as jobs from './db/converge-jobs.ts'
 import { keyNamed } from './db/shared-keys.ts'
@@ -109,7 +109,9 @@ async function openClusters(config: Config, parts: Parts): Promise<Clusters> {
   const opened: MonitoredCluster[] = []
   try {
     for (const cluster of config.clusters.toSorted(byBelief)) {
-      const inner = cluster.embedded ? await openEmbedded(config, cluster, parts) : openRemote(config, cluster, parts)
+      const inner = cluster.embedded
+        ? await openEmbedded(config, cluster, parts)
+        : openRemote(config, cluster, parts.metrics)
       opened.push(new MonitoredCluster(inner, { clock, telemetry: parts.metrics, log: parts.log }))
     }
     return createClusters(opened)
@@ -122,11 +124,15 @@ async function openClusters(config: Config, parts: Parts): Promise<Clusters> {
 export const byBelief = (a: ClusterConfig, b: ClusterConfig): number =>
   Number(b.role === 'home') - Number(a.role === 'home') || b.priority - a.priority || (a.id < b.id ? -1 : 1)
 
-const openEmbedded = (config: Config, { id, role, priority, timeoutMs }: ClusterConfig, { db, log }: Parts) =>
+export const openEmbedded = (
+  config: Config,
+  { id, role, priority, timeoutMs }: ClusterConfig,
+  { db, log }: Pick<Parts, 'db' | 'log'>,
+) =>
   openEmbeddedCluster({ id, role, priority, timeoutMs, dataDir: config.dataDir, db, limits: config.limits, log, clock })
 
-const openRemote = (config: Config, cluster: ClusterConfig, { metrics }: Parts) =>
-  createDicomwebCluster(cluster, { limits: config.limits, site: config.site, clock, telemetry: metrics })
+export const openRemote = (config: Config, cluster: ClusterConfig, telemetry: Telemetry) =>
+  createDicomwebCluster(cluster, { limits: config.limits, site: config.site, clock, telemetry })
 
 const pace: Pace = {
   concurrency: 4,

@@ -1,9 +1,6 @@
 import type { Cluster } from '../clusters/cluster.ts'
-import { createDicomwebCluster } from '../clusters/dicomweb.ts'
-import { openEmbeddedCluster } from '../clusters/embedded/cluster.ts'
-import { byBelief } from '../compose.ts'
+import { byBelief, openEmbedded, openRemote } from '../compose.ts'
 import type { ClusterConfig, Config } from '../config/schema.ts'
-import { systemClock as clock } from '../core/clock.ts'
 import { noLog, noTelemetry } from '../core/telemetry.ts'
 import { type Database, openDatabase } from '../db/connect.ts'
 
@@ -30,10 +27,9 @@ export function clustersForCommand(config: Config): CommandClusters {
     return resources.adopt(await openDatabase({ url, dataDir: config.dataDir }), (it) => it.close())
   }
   const open = async (cluster: ClusterConfig) => {
-    const { site, limits, dataDir } = config
-    if (!cluster.embedded) return createDicomwebCluster(cluster, { limits, site, clock, telemetry: noTelemetry })
+    if (!cluster.embedded) return openRemote(config, cluster, noTelemetry)
     database ??= openOnce()
-    return openEmbeddedCluster({ ...cluster, dataDir, db: await database, limits, log: noLog, clock })
+    return openEmbedded(config, cluster, { db: await database, log: noLog })
   }
   return {
     all: config.clusters.toSorted(byBelief).map((cluster) => ({

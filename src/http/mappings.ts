@@ -6,7 +6,7 @@ import { type Mapped, type Mappings, matchingRules, type StudyFacts } from '../l
 import type { FactsOfStudy, FoundFacts } from '../mappings/facts.ts'
 import type { MappingsService } from '../mappings/service.ts'
 import { linkPath } from './addresses.ts'
-import { warn } from './answer.ts'
+import { answerJson, warn } from './answer.ts'
 import { callerOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
 
@@ -26,19 +26,16 @@ export const mappingsRoutes = (deps: MappingsRoutesDependencies): Route[] => [
   { method: 'GET', path: `${path}/test`, scope: 'query', handle: (c) => test(c, deps) },
 ]
 
-const answer = (c: Context<Env>, body: object): Response =>
-  c.body(JSON.stringify(body), 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
-
 function show(c: Context<Env>, { mappings }: MappingsRoutesDependencies): Response {
   const { specialty, bodyPart, digest } = mappings.current()
-  return answer(c, { digest, loadedAt: mappings.loadedAt(), specialty, bodyPart })
+  return answerJson(c, { digest, loadedAt: mappings.loadedAt(), specialty, bodyPart })
 }
 
 async function reload(c: Context<Env>, { mappings }: MappingsRoutesDependencies): Promise<Response> {
   try {
     const { digest, specialty, bodyPart } = await mappings.reload()
     const rules = { specialty: specialty.length, bodyPart: bodyPart.length }
-    return answer(c, { digest, loadedAt: mappings.loadedAt(), rules })
+    return answerJson(c, { digest, loadedAt: mappings.loadedAt(), rules })
   } catch (thrown) {
     if (!(thrown instanceof LinkError) || thrown.code !== 'config') throw thrown
     throw new LinkError('conflict', `the tables in force stay: ${thrown.message}`, { cause: thrown })
@@ -48,7 +45,7 @@ async function reload(c: Context<Env>, { mappings }: MappingsRoutesDependencies)
 async function test(c: Context<Env>, deps: MappingsRoutesDependencies): Promise<Response> {
   const { facts, warnings } = await factsIn(c, deps)
   warn(c, deps.config.site, warnings)
-  return answer(c, { facts, ...explainMapping(deps.mappings.current(), facts) })
+  return answerJson(c, { facts, ...explainMapping(deps.mappings.current(), facts) })
 }
 
 /** More than anybody wants to read. */

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import { toError } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
+import { answerJson } from './answer.ts'
 import type { Authenticate } from './auth.ts'
 import type { Env, Route } from './context.ts'
 import type { Metrics, QueueState } from './metrics.ts'
@@ -24,13 +25,10 @@ const queueTimeoutMs = 2000
 
 /** For whoever runs the service: is it alive, is it ready, what does it do. */
 export const operateRoutes = (deps: OperateRoutesDependencies): Route[] => [
-  { method: 'GET', path: '/healthz', scope: 'public', handle: (c) => answer(c, 200, { status: 'ok' }) },
+  { method: 'GET', path: '/healthz', scope: 'public', handle: (c) => answerJson(c, { status: 'ok' }) },
   { method: 'GET', path: '/readyz', scope: 'public', handle: (c) => ready(c, deps) },
   { method: 'GET', path: '/metrics', scope: 'admin', handle: (c) => metrics(c, deps) },
 ]
-
-const answer = (c: Context<Env>, status: 200 | 503, body: object) =>
-  c.body(JSON.stringify(body), status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
 
 /**
  * Ready means: this process takes requests. A cluster that is down does not make it unready, since it answers for
@@ -40,8 +38,8 @@ async function ready(c: Context<Env>, { lifecycle, clusters, authenticate }: Ope
   const known = await authenticate(c.req.raw.headers).catch(() => undefined)
   const states = known ? { clusters: clusters.status().map(describe) } : {}
   return lifecycle.draining
-    ? answer(c, 503, { status: 'draining', ...states })
-    : answer(c, 200, { status: 'ready', ...states })
+    ? answerJson(c, { status: 'draining', ...states }, 503)
+    : answerJson(c, { status: 'ready', ...states })
 }
 
 const describe = ({ id, role, state, breaker, since, reason, latencyMs }: ClusterStatus) => ({

@@ -3,8 +3,8 @@ import type { Config } from '../config/schema.ts'
 import { parseQuery } from '../dicom/query.ts'
 import type { QueryReport, SourceReport } from '../query/report.ts'
 import type { QueryRequest, QueryService } from '../query/service.ts'
-import { dicomwebPath, dicomwebRoot } from './addresses.ts'
-import { warn } from './answer.ts'
+import { dicomwebPath, dicomwebRoot, linkPath } from './addresses.ts'
+import { answerJson, warn } from './answer.ts'
 import { callerOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
 import { acceptedTypes, negotiateDatasets } from './negotiate.ts'
@@ -37,7 +37,7 @@ export const queryRoutes = (deps: QueryRoutesDependencies): Route[] => [
       handle: (c) => search(c, level, deps),
     }),
   ),
-  { method: 'GET', path: '/link/v1/explain', scope: 'query', handle: (c) => explain(c, deps) },
+  { method: 'GET', path: `${linkPath}/explain`, scope: 'query', handle: (c) => explain(c, deps) },
 ]
 
 async function search(c: Context<Env>, level: Level, deps: QueryRoutesDependencies): Promise<Response> {
@@ -52,8 +52,7 @@ async function search(c: Context<Env>, level: Level, deps: QueryRoutesDependenci
 /** Runs the search of studies that the same query would be, and answers with how it went instead of its rows. */
 async function explain(c: Context<Env>, deps: QueryRoutesDependencies): Promise<Response> {
   const { rows, warnings, report } = await deps.query.search(requestOf(c, 'study', deps), c.env.exchange.signal)
-  const body = { rows: rows.length, ...report, warnings }
-  return c.body(JSON.stringify(body), 200, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
+  return answerJson(c, { rows: rows.length, ...report, warnings })
 }
 
 function requestOf(c: Context<Env>, level: Level, { config }: QueryRoutesDependencies): QueryRequest {

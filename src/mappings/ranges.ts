@@ -1,8 +1,4 @@
-/** Study dates, `YYYYMMDD`, both inclusive; open where absent. */
-export interface DateRange {
-  readonly from?: string
-  readonly to?: string
-}
+import { type DateRange, dateOfDay, dayNumber } from '../dicom/dates.ts'
 
 /** Before it digital archives hold little: one range for all of that. */
 const firstYear = 1990
@@ -18,7 +14,6 @@ export function yearRanges(now: number): DateRange[] {
   ]
 }
 
-const dayMs = 86_400_000
 /** What an open range is taken to reach to when it has to be split. */
 const [oldest, newest] = ['10000101', '99991231']
 const [longestYear, longestMonth] = [366, 31]
@@ -28,19 +23,19 @@ const [longestYear, longestMonth] = [366, 31]
  * Nothing when it is a single day.
  */
 export function splitRange(range: DateRange): DateRange[] {
-  const [from, to] = [toDay(range.from ?? oldest), toDay(range.to ?? newest)]
+  const [from, to] = [dayNumber(range.from ?? oldest), dayNumber(range.to ?? newest)]
   const days = to - from + 1
   if (days <= 1) return []
   const ends = days > longestYear ? [from + Math.floor(days / 2) - 1] : endsWithin(from, to, days <= longestMonth)
   const starts = [from, ...ends.map((end) => end + 1)]
-  const parts = starts.map((start, at) => ({ from: fromDay(start), to: fromDay(ends[at] ?? to) }))
+  const parts = starts.map((start, at) => ({ from: dateOfDay(start), to: dateOfDay(ends[at] ?? to) }))
   return parts.map((part, at) => keepOpen(range, part, { first: at === 0, last: at === ends.length })).toReversed()
 }
 
 /** The days, of all but the last, on which a month or a day ends. */
 function endsWithin(from: number, to: number, daily: boolean): number[] {
   const all = Array.from({ length: to - from }, (_, at) => from + at)
-  return daily ? all : all.filter((day) => fromDay(day + 1).endsWith('01'))
+  return daily ? all : all.filter((day) => dateOfDay(day + 1).endsWith('01'))
 }
 
 const keepOpen = (whole: DateRange, part: Required<DateRange>, at: { first: boolean; last: boolean }): DateRange => ({
@@ -50,8 +45,3 @@ const keepOpen = (whole: DateRange, part: Required<DateRange>, at: { first: bool
 
 /** Whether a date, `YYYYMMDD`, lies in a range. */
 export const isWithin = (date: string, { from = '', to = '99999999' }: DateRange): boolean => date >= from && date <= to
-
-const toDay = (date: string): number =>
-  Date.UTC(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6))) / dayMs
-
-const fromDay = (day: number): string => new Date(day * dayMs).toISOString().slice(0, 10).replaceAll('-', '')

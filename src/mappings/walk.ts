@@ -3,10 +3,12 @@ import { Budget, fanOut } from '../clusters/fan-out.ts'
 import type { Clock } from '../core/clock.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
+import { type DateRange, rangeKey } from '../dicom/dates.ts'
 import { tag } from '../dicom/tags.ts'
+import { plainDate } from '../dicom/temporal.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { factsOf, mappingFields, type StudyFacts } from '../link/mappings.ts'
-import { type DateRange, isWithin, splitRange, yearRanges } from './ranges.ts'
+import { isWithin, splitRange, yearRanges } from './ranges.ts'
 import { SeriesReader } from './series.ts'
 
 /** A study of the cluster that is walked. */
@@ -97,19 +99,17 @@ async function searchPart(cluster: Cluster, ask: Ask, part: Part, maxRows: numbe
 
 const requestFor = (part: Part, limit: number): SearchRequest => ({
   level: 'study',
-  constraints: 'range' in part ? [{ path: [tag.StudyDate], value: keyOf(part.range) }] : [],
+  constraints: 'range' in part ? [{ path: [tag.StudyDate], value: rangeKey(part.range) }] : [],
   includeFields: [tag.StudyDate, ...mappingFields],
   limit,
   ...('undated' in part && { undated: true }),
 })
 
-const keyOf = ({ from = '', to = '' }: DateRange): string => (from === to ? from : `${from}-${to}`)
+const nameOf = (part: Part): string => ('range' in part ? `of ${rangeKey(part.range)}` : 'without a date')
 
-const nameOf = (part: Part): string => ('range' in part ? `of ${keyOf(part.range)}` : 'without a date')
-
-/** Clusters may answer with more than was asked for. Dates of the oldest files have dots in them. */
+/** Clusters may answer with more than was asked for; what is no date counts as none, as it does for them. */
 function isIn(part: Part, row: Dataset): boolean {
-  const date = (firstString(row, tag.StudyDate) ?? '').replaceAll('.', '').trim()
+  const date = plainDate(firstString(row, tag.StudyDate))
   return 'range' in part ? date !== '' && isWithin(date, part.range) : date === ''
 }
 

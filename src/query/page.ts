@@ -53,9 +53,3 @@ const compareKeys = (a: SortKey, b: SortKey): number =>
 
 /** Not by their difference: that of two infinite ones is no number. */
 const compareNumber = (a: number, b: number): number => (a < b ? -1 : a > b ? 1 : 0)
-
-/** The rows from `offset` on, at most `limit`, and how many come after them. */
-export function pageOf<T>(rows: readonly T[], offset: number, limit: number): { page: T[]; remaining: number } {
-  const page = rows.slice(offset, offset + limit)
-  return { page, remaining: Math.max(0, rows.length - offset - page.length) }
-}

@@ -2,6 +2,7 @@ import type { Cluster, SearchAnswer, SearchRequest } from '../clusters/cluster.t
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
+import { type DateRange, dateOf } from '../dicom/dates.ts'
 import { separable } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
 import { isPlainDate, plainDate } from '../dicom/temporal.ts'
@@ -10,16 +11,7 @@ import { addCopy, type Copy, identityOf, type Level, type MergedRow, mergeCopies
 import { sortRows } from './page.ts'
 import type { ClusterPlan, QueryPlan } from './plan.ts'
 import type { Verified } from './verify.ts'
-import {
-  boundsOf,
-  type DateRange,
-  type Density,
-  daysBetween,
-  describeWindow,
-  type Window,
-  Windows,
-  withWindow,
-} from './windows.ts'
+import { boundsOf, type Density, daysBetween, describeWindow, type Window, Windows, withWindow } from './windows.ts'
 
 /** The same for all walks of a service. */
 export interface WalkDependencies {
@@ -207,7 +199,7 @@ export class Walk {
     const rows: MergedRow[] = []
     for (const [identity, copies] of this.#found) {
       const row = mergeCopies(this.#level, copies)
-      if (dateOf(row.dataset) < reached) continue
+      if (studyDateOf(row.dataset) < reached) continue
       rows.push(row)
       this.#taken.add(identity)
       this.#found.delete(identity)
@@ -218,7 +210,7 @@ export class Walk {
   /** The next search begins with the newest days too: how many rows they have tells how long its window has to be. */
   #learn(window: Window, answers: readonly Answer[]): void {
     if (window.kind === 'undated' || window.range.from === undefined) return
-    const { from, to = plainDay(this.#deps.now()) } = window.range
+    const { from, to = dateOf(this.#deps.now()) } = window.range
     const days = daysBetween(from, to)
     for (const { plan, rows } of answers) {
       const before = this.#newest.get(plan.cluster.id) ?? { rows: 0, days: 0 }
@@ -252,13 +244,11 @@ function inWindow(request: SearchRequest, window: Window): Partial<SearchRequest
 }
 
 function isInside(row: Dataset, window: Window): boolean {
-  const date = dateOf(row)
+  const date = studyDateOf(row)
   // What an archive has in another form than ranges are asked in, it does not find by them.
   if (window.kind === 'undated') return !isPlainDate(firstString(row, tag.StudyDate))
   const { from = '', to } = window.range
   return date !== '' && date >= from && (to === undefined || date <= to)
 }
 
-const dateOf = (row: Dataset): string => plainDate(firstString(row, tag.StudyDate))
-
-const plainDay = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
+const studyDateOf = (row: Dataset): string => plainDate(firstString(row, tag.StudyDate))

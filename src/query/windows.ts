@@ -1,4 +1,5 @@
 import type { SearchConstraint } from '../clusters/cluster.ts'
+import { type DateRange, dateOf, dateOfDay, dayNumber, rangeKey } from '../dicom/dates.ts'
 import { separable } from '../dicom/match.ts'
 import { tag } from '../dicom/tags.ts'
 import { parseRange } from '../dicom/temporal.ts'
@@ -7,12 +8,6 @@ import { parseRange } from '../dicom/temporal.ts'
  * Archives do not sort, so the newest studies of a large one cannot be had by asking for its first rows. They are asked
  * for the last days instead, then for the days before, until there are enough; what has no date comes last.
  */
-
-/** Study dates from and to, `YYYYMMDD`, both inclusive; open where absent. */
-export interface DateRange {
-  readonly from?: string
-  readonly to?: string
-}
 
 export type Window = { readonly kind: 'dates'; readonly range: DateRange } | { readonly kind: 'undated' }
 
@@ -28,7 +23,6 @@ const margin = 1.25
 const maxGrowth = 8
 const firstDays = 2
 const oldest = '19000101'
-const dayMs = 86_400_000
 
 /** The dates a query is about: all, those of its key, or `undefined` when windows make no sense. */
 export function boundsOf(constraints: readonly SearchConstraint[]): DateRange | undefined {
@@ -41,11 +35,11 @@ export function boundsOf(constraints: readonly SearchConstraint[]): DateRange | 
   if (!key) return {}
   const range = parseRange('DA', key.value)
   if (!range || range.single) return undefined
-  const from = range.from && fromMs(range.from.at / 1000)
+  const from = range.from && dateOf(range.from.at / 1000)
   return {
     // Below that a window that is open covers everything; rows are matched by the key itself anyway.
     ...(from !== undefined && from >= oldest && { from }),
-    ...(range.to && { to: fromMs(range.to.at / 1000) }),
+    ...(range.to && { to: dateOf(range.to.at / 1000) }),
   }
 }
 
@@ -70,7 +64,7 @@ export class Windows {
   ) {
     this.#bounds = bounds
     this.#newest = bounds.to
-    this.#today = fromMs(now)
+    this.#today = dateOf(now)
     this.#days = first.density ? daysFor(first.needed, first.density) : firstDays
     this.#state = 'dates'
   }
@@ -93,9 +87,8 @@ export class Windows {
     }
     const { from } = this.#range()
     if (from === undefined || (this.#bounds.from !== undefined && from <= this.#bounds.from)) {
-      this.reached = from ?? '0'
       this.#state = this.#isBounded() ? 'done' : 'undated'
-      if (this.#state === 'done') this.reached = ''
+      this.reached = this.#isBounded() ? '' : (from ?? '0')
       return
     }
     this.reached = from
@@ -148,26 +141,19 @@ const daysFor = (needed: number, { rows, days }: Density): number =>
   rows === 0 ? days * maxGrowth : Math.max(1, Math.ceil((needed * margin * days) / rows))
 
 /** The key for a window, in place of the query's own. */
-export function withWindow(constraints: readonly SearchConstraint[], { from = '', to = '' }: DateRange) {
+export function withWindow(constraints: readonly SearchConstraint[], range: DateRange) {
   const others = constraints.filter(({ path }) => path[0] !== tag.StudyDate)
-  if (from === '' && to === '') return others
-  return [...others, { path: [tag.StudyDate], value: from === to ? from : `${from}-${to}` }]
+  if (range.from === undefined && range.to === undefined) return others
+  return [...others, { path: [tag.StudyDate], value: rangeKey(range) }]
 }
 
 export const describeWindow = (window: Window): string =>
   window.kind === 'undated' ? 'undated' : `${window.range.from ?? ''}-${window.range.to ?? ''}`
 
 /** Days from one date to another, both counted. */
-export const daysBetween = (from: string, to: string): number =>
-  Math.max(1, (parseDay(to) - parseDay(from)) / dayMs + 1)
+export const daysBetween = (from: string, to: string): number => Math.max(1, dayNumber(to) - dayNumber(from) + 1)
 
-const parseDay = (date: string): number => {
-  const at = new Date(0)
-  return at.setUTCFullYear(Number(date.slice(0, 4)), Number(date.slice(4, 6)) - 1, Number(date.slice(6, 8)))
-}
+const addDays = (date: string, days: number): string => dateOfDay(Math.max(dayNumber(date) + days, firstDay))
 
-/** `YYYYMMDD` of a moment, in milliseconds since the epoch. */
-const fromMs = (ms: number): string => new Date(ms).toISOString().slice(0, 10).replaceAll('-', '')
-
-const addDays = (date: string, days: number): string =>
-  fromMs(Math.max(parseDay(date) + days * dayMs, Date.UTC(1000, 0, 1)))
+/** Four digits of a year are all there are. */
+const firstDay = dayNumber('10000101')

@@ -1,9 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Dataset } from '../../src/dicom/dataset.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Level, MergedRow } from '../../src/query/merge.ts'
-import { pageOf, sortRows } from '../../src/query/page.ts'
+import { sortRows } from '../../src/query/page.ts'
 
 const merged = (uid: string, attributes: Record<string, unknown>): MergedRow => ({
   uid,
@@ -45,22 +44,5 @@ describe('the order of an answer', () => {
       'ten',
       'none',
     ])
-  })
-})
-
-describe('paging', () => {
-  it('walks every row once whatever the size of the pages', () => {
-    fc.assert(
-      fc.property(fc.nat(200), fc.integer({ min: 1, max: 50 }), (count, limit) => {
-        const rows = Array.from({ length: count }, (_, index) => index)
-        const walked: number[] = []
-        for (let offset = 0; offset <= count; offset += limit) {
-          const { page, remaining } = pageOf(rows, offset, limit)
-          walked.push(...page)
-          expect(remaining).toBe(count - walked.length)
-        }
-        expect(walked).toEqual(rows)
-      }),
-    )
   })
 })
