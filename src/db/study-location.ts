@@ -29,7 +29,7 @@ const batchSize = 1000
  */
 export async function rememberHolders(db: Queries, holdings: readonly Holding[]): Promise<void> {
   const written = writtenTo(db)
-  const rows = distinct(holdings).filter((row) => !written.has(row))
+  const rows = distinct(holdings.filter((holding) => !written.has(holding)))
   for (let start = 0; start < rows.length; start += batchSize) {
     const batch = rows.slice(start, start + batchSize)
     await written.note(batch, () => guard('remember where studies are', () => upsert(db, batch)))
@@ -103,9 +103,9 @@ class Written {
   /** Counts the beginnings and ends of changes. */
   #changes = 0
 
-  has({ studyInstanceUID, cluster, instances }: Row): boolean {
-    const known = this.#rows.get(`${studyInstanceUID} ${cluster}`)
-    return known !== undefined && (instances === null || instances === known.instances)
+  has({ study, cluster, instances }: Holding): boolean {
+    const known = this.#rows.get(`${study} ${cluster}`)
+    return known !== undefined && (instances === undefined || instances === known.instances)
   }
 
   /** Notes rows as written by `write`, unless another change overlaps: which of them came last cannot be told. */

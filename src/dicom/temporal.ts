@@ -34,7 +34,9 @@ const parsers: Readonly<Record<TemporalVr, (text: string) => Moment | undefined>
 
 /** A date as archives can be asked for it in ranges. */
 export const isPlainDate = (text: string | undefined): boolean =>
-  text !== undefined && /^\d{8}$/.test(text) && parseCalendar(text) !== undefined
+  text !== undefined &&
+  /^\d{8}$/.test(text) &&
+  isDay(Number(text.slice(0, 4)), Number(text.slice(4, 6)), Number(text.slice(6)))
 
 /** `YYYYMMDD` of a Study Date, also of the old form `YYYY.MM.DD`; empty for anything else, as of no date. */
 export function plainDate(text: string | undefined): string {
@@ -138,10 +140,7 @@ function dateText(at: number): string | undefined {
 
 /** Microseconds since the epoch; `undefined` for a day that is in no calendar. */
 function dayOf(year: number, month: number, date: number): number | undefined {
-  const midnight = new Date(0)
-  midnight.setUTCFullYear(year, month - 1, date)
-  const exists = midnight.getUTCMonth() === month - 1 && midnight.getUTCDate() === date
-  return exists ? midnight.getTime() * 1000 : undefined
+  return isDay(year, month, date) ? new Date(0).setUTCFullYear(year, month - 1, date) * 1000 : undefined
 }
 
 /** HH, HHMM, HHMMSS or HHMMSS.F to HHMMSS.FFFFFF; a leap second is the sixtieth. */
@@ -181,3 +180,12 @@ export function parseOffset(text: string): number | undefined {
   if (minutes > 59 || offset > (text.startsWith('-') ? 12 : 14) * hour) return undefined
   return text.startsWith('-') ? -offset : offset
 }
+
+/** Asked of every row: without the calendar of `Date`, which costs far more. */
+const isDay = (year: number, month: number, date: number): boolean =>
+  date >= 1 && date <= (month === 2 && isLeap(year) ? 29 : (daysIn[month] ?? 0))
+
+const isLeap = (year: number): boolean => year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
+
+/** By the number of the month, which begins with 1. */
+const daysIn = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]

@@ -13,15 +13,23 @@ export interface Completed {
   readonly outcomes: Outcome<unknown>[]
 }
 
-/** How long it is believed that a cluster has no copy of a study, in milliseconds: pages are asked for again and again. */
+/** How long it is believed that clusters have no copy of a study, in milliseconds: pages are asked for again and again. */
 const absentMs = 20_000
+/** Pairs of a study and a cluster remembered. */
+const maxAbsent = 1_000_000
 
 /**
  * A filter hides halves: CT at one cluster, MR of the same study at another. Asks the clusters that did not show a
  * row whether they hold it too, by UID list and without the filter, and merges what they say.
  */
 export class Completion {
-  readonly #absent = new LRUCache<string, true>({ max: 200_000, ttl: absentMs })
+  /** By UID, the clusters that were asked for it in vain. */
+  readonly #absent = new LRUCache<string, ReadonlySet<string>>({
+    maxSize: maxAbsent,
+    sizeCalculation: ({ size }) => size,
+    ttl: absentMs,
+    noUpdateTTL: true,
+  })
 
   async complete(
     level: Level,
@@ -31,8 +39,7 @@ export class Completion {
   ): Promise<Completed> {
     const lists = new Map<Cluster, string[]>()
     const requests = new Map<Cluster, SearchRequest>()
-    for (const { cluster, request } of plans) {
-      const uids = unseenAt(cluster.id, rows).filter((uid) => !this.#absent.has(`${cluster.id}|${uid}`))
+    for (const [{ cluster, request }, uids] of this.#open(rows, plans)) {
       if (uids.length === 0) continue
       lists.set(cluster, uids)
       requests.set(cluster, byUid(level, request, uids, rows))
@@ -50,21 +57,43 @@ export class Completion {
     return { rows: more.length === 0 ? [...rows] : addCopies(level, rows, more), outcomes }
   }
 
+  /** UIDs of the rows that clusters may have copies of, by cluster. */
+  #open(rows: readonly MergedRow[], plans: readonly ClusterPlan[]): Map<ClusterPlan, string[]> {
+    const lists = new Map(plans.map((plan) => [plan, [] as string[]]))
+    for (const { uid, copies } of rows) {
+      const absent = this.#absent.get(uid) ?? nowhere
+      for (const [plan, list] of lists) if (!isSettled(plan, copies, absent)) list.push(uid)
+    }
+    return lists
+  }
+
   #rememberAbsent(
     level: Level,
     lists: ReadonlyMap<Cluster, readonly string[]>,
     outcomes: readonly Outcome<SearchAnswer>[],
     more: readonly Copy[],
   ): void {
-    const found = new Set(more.map(({ cluster, row }) => `${cluster}|${firstString(row, uidTag[level])}`))
-    const answered = new Set(
-      outcomes.flatMap((outcome) => (outcome.status === 'ok' && !outcome.value.truncated ? [outcome.cluster] : [])),
-    )
-    for (const [{ id }, uids] of lists) {
-      if (!answered.has(id)) continue
-      for (const key of uids.map((uid) => `${id}|${uid}`)) if (!found.has(key)) this.#absent.set(key, true)
+    const found = Map.groupBy(more, ({ cluster }) => cluster)
+    const absent = new Map<string, Set<string>>()
+    for (const outcome of outcomes) {
+      if (outcome.status !== 'ok' || outcome.value.truncated) continue
+      const present = new Set(found.get(outcome.cluster)?.map(({ row }) => firstString(row, uidTag[level])))
+      const list = lists.entries().find(([{ id }]) => id === outcome.cluster)?.[1] ?? []
+      for (const uid of list) if (!present.has(uid)) getOrAdd(absent, uid).add(outcome.cluster)
     }
+    for (const [uid, clusters] of absent) this.#absent.set(uid, clusters.union(this.#absent.get(uid) ?? nowhere))
   }
+}
+
+const isSettled = ({ cluster: { id } }: ClusterPlan, copies: readonly Copy[], absent: ReadonlySet<string>): boolean =>
+  absent.has(id) || copies.some(({ cluster }) => cluster === id)
+
+const nowhere: ReadonlySet<string> = new Set()
+
+function getOrAdd(sets: Map<string, Set<string>>, key: string): Set<string> {
+  const known = sets.get(key) ?? new Set()
+  sets.set(key, known)
+  return known
 }
 
 /** Whether a filter can have hidden a copy: a search by nothing but UIDs, or by nothing, shows all copies there are. */
@@ -73,9 +102,6 @@ export function canHide(level: Level, constraints: readonly SearchConstraint[]):
   const uids: ReadonlySet<string | undefined> = new Set([tag.StudyInstanceUID, tag.SeriesInstanceUID])
   return constraints.some(({ path, value }) => value !== '' && !(path.length === 1 && uids.has(path[0])))
 }
-
-const unseenAt = (cluster: string, rows: readonly MergedRow[]) =>
-  rows.filter(({ copies }) => copies.every((copy) => copy.cluster !== cluster)).map(({ uid }) => uid)
 
 function byUid(level: Level, request: SearchRequest, uids: readonly string[], rows: readonly MergedRow[]) {
   const wanted = new Set(uids)

@@ -19,6 +19,9 @@ import type { Density } from './windows.ts'
 const keptMs = 300_000
 const largeMs = 600_000
 
+/** Rows kept as they are, some kilobytes each. Most searches are begun anew or forgotten before they are more. */
+const wholeRows = 20_000
+
 /**
  * Searches under way. The first page is always a fresh search; the next ones go on from it, each for the same caller
  * and the same query, whatever their limit.
@@ -26,17 +29,17 @@ const largeMs = 600_000
 export class Searches {
   readonly #deps: QueryDependencies
   readonly #snapshots: LRUCache<string, Snapshot>
+  /** Of these the ones whose rows are kept as they are. */
+  readonly #whole: LRUCache<string, Snapshot>
   readonly #large = new LRUCache<string, Density>({ max: 10_000, ttl: largeMs })
   readonly #refused = new LRUCache<string, ReadonlySet<Tag>>({ max: 256, ttl: largeMs })
   readonly #answered = new AnsweredKeys()
 
   constructor(deps: QueryDependencies) {
     this.#deps = deps
-    this.#snapshots = new LRUCache({
-      maxSize: deps.maxSnapshotRows,
-      sizeCalculation: ({ size, pending }) => size + pending + 1,
-      ttl: keptMs,
-    })
+    const sizeCalculation = ({ size, pending }: Snapshot) => size + pending + 1
+    this.#snapshots = new LRUCache({ maxSize: deps.maxSnapshotRows, sizeCalculation, ttl: keptMs })
+    this.#whole = new LRUCache({ maxSize: wholeRows, sizeCalculation, dispose: compactIfEvicted })
   }
 
   open(request: QueryRequest, finishing: Finishing): { snapshot: Snapshot; resumed: boolean } {
@@ -54,14 +57,13 @@ export class Searches {
     const { maxResults } = this.#deps
     const { offset, limit = maxResults } = request.query
     const isWhole = snapshot.done && offset === 0 && snapshot.size <= Math.min(limit, maxResults)
-    if (isWhole || snapshot.ledger.isMaimed) {
-      this.#snapshots.delete(key)
-      return
-    }
-    snapshot.compact()
-    // Its size may have grown, which the cache learns only so.
+    // Its size may have grown, which the caches learn only so.
     this.#snapshots.delete(key)
+    this.#whole.delete(key)
+    if (isWhole || snapshot.ledger.isMaimed) return
     this.#snapshots.set(key, snapshot)
+    this.#whole.set(key, snapshot)
+    if (!this.#whole.has(key)) snapshot.compact()
   }
 
   #begin(request: QueryRequest, finishing: Finishing): Snapshot {
@@ -112,6 +114,10 @@ export class Searches {
       set: (cluster, density) => void this.#large.set(`${cluster}|${prefix}`, density),
     }
   }
+}
+
+function compactIfEvicted(snapshot: Snapshot, _key: string, reason: LRUCache.DisposeReason): void {
+  if (reason === 'evict') snapshot.compact()
 }
 
 const nothing: ReadonlySet<Tag> = new Set()

@@ -78,7 +78,7 @@ export function createQueryService(deps: QueryDependencies): QueryService {
       if (query.offset > deps.maxSnapshotRows) throw tooFar(deps.maxSnapshotRows)
       const { snapshot, resumed } = searches.open(request, finishing)
       snapshot.ledger.beginPage()
-      await snapshot.extend(query.offset + limit + 1, budget)
+      await snapshot.extend({ from: query.offset, to: query.offset + limit + 1 }, budget)
       const page = snapshot.slice(query.offset, query.offset + limit)
       searches.keep(request, snapshot)
       snapshot.ledger.requireAnswers(page.length)

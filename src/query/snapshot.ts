@@ -6,15 +6,12 @@ import type { Walk } from './walk.ts'
 /** Rows looked at in one go by a filter that can only be applied to whole rows. */
 const siftedAtOnce = 200
 
-/** Rows kept as they are while they are found: no more than an answer has at once. */
-const wholeRows = 10_000
-
 /** Keeps the rows that match once all is known of them. */
 export type Sift = (rows: readonly MergedRow[], budget: Budget) => Promise<MergedRow[]>
 
 /**
  * One search as far as it has been walked: rows are only ever appended, so that pages of any size neither overlap nor
- * leave out. Kept between requests as text, which takes a fifth of the memory.
+ * leave out. Kept for long as text, which takes a fifth of the memory.
  */
 export class Snapshot {
   readonly ledger: Ledger
@@ -46,21 +43,21 @@ export class Snapshot {
     return this.#walk.done && this.#waiting.length === 0
   }
 
-  /** Goes on until so many rows are found or there are no more; one caller after the other. */
-  extend(count: number, budget: Budget): Promise<void> {
-    const own = this.#turn.then(() => this.#extend(count, budget))
+  /** Goes on until `to` rows are found or there are no more, for rows `from` on; one caller after the other. */
+  extend(range: { readonly from: number; readonly to: number }, budget: Budget): Promise<void> {
+    const own = this.#turn.then(() => this.#extend(range, budget))
     this.#turn = own.catch(() => undefined)
     return own
   }
 
-  async #extend(count: number, budget: Budget): Promise<void> {
-    while (this.#rows.length < count && !this.done) {
+  async #extend({ from, to }: { readonly from: number; readonly to: number }, budget: Budget): Promise<void> {
+    while (this.#rows.length < to && !this.done) {
       budget.throwIfCallerLeft()
-      if (this.#waiting.length === 0) this.#waiting = await this.#walk.next(count - this.#rows.length, budget)
+      if (this.#waiting.length === 0) this.#waiting = await this.#walk.next(to - this.#rows.length, budget)
       const next = this.#sift ? this.#waiting.slice(0, siftedAtOnce) : this.#waiting
       const kept = this.#sift ? await this.#sift(next, budget) : next
       this.#waiting = this.#waiting.slice(next.length)
-      for (const row of kept) this.#rows.push(this.#rows.length < count - wholeRows ? JSON.stringify(row) : row)
+      for (const row of kept) this.#rows.push(this.#rows.length < from ? JSON.stringify(row) : row)
       if (next.length === 0 && this.#walk.done) return
     }
   }
@@ -70,7 +67,7 @@ export class Snapshot {
     return this.#rows.slice(from, to).map((row) => (typeof row === 'string' ? (JSON.parse(row) as MergedRow) : row))
   }
 
-  /** To be called before it is put aside. */
+  /** To be called when it is put aside for long. */
   compact(): void {
     for (const [index, row] of this.#rows.entries()) {
       if (typeof row !== 'string') this.#rows[index] = JSON.stringify(row)

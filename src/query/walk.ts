@@ -199,7 +199,7 @@ export class Walk {
     const rows: MergedRow[] = []
     for (const [identity, copies] of this.#found) {
       const row = mergeCopies(this.#level, copies)
-      if (studyDateOf(row.dataset) < reached) continue
+      if (reached !== '' && studyDateOf(row.dataset) < reached) continue
       rows.push(row)
       this.#taken.add(identity)
       this.#found.delete(identity)
