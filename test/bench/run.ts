@@ -12,10 +12,11 @@ import { memory } from './memory.ts'
 import { merge } from './merge.ts'
 import { orthanc } from './orthanc.ts'
 import { peers } from './peers.ts'
+import { relay } from './relay.ts'
 import type { Scenario } from './scenario.ts'
 import { type Table, tableText } from './support/measure.ts'
 
-const scenarios: readonly Scenario[] = [orthanc, fanout, merge, hung, peers, memory]
+const scenarios: readonly Scenario[] = [orthanc, fanout, merge, hung, peers, memory, relay]
 const results = join(import.meta.dirname, 'results')
 
 const write = (text: string) => void process.stdout.write(`${text}\n`)

@@ -1,5 +1,6 @@
 import { postgresAvailable, startPostgres } from '../../support/postgres.ts'
 import { type Proxy as ProxyProcess, startProxy } from '../../support/processes.ts'
+import { profileEnvironment } from './profile.ts'
 
 export interface SiteOptions {
   /** DICOMweb roots; the first is home. */
@@ -27,6 +28,6 @@ export async function startSite({ roots, timeoutMs = 60_000, limits = {} }: Site
   }))
   const database = postgres ? { database: { url: await postgres.createDatabase() } } : {}
   const config = { site: 'bench', viewer: false, limits, clusters, ...database }
-  const proxy = resources.use(await startProxy({ config }))
+  const proxy = resources.use(await startProxy({ config, env: profileEnvironment() }))
   return { dicomweb: `${proxy.url}/dicom-web`, proxy, [Symbol.asyncDispose]: () => resources.disposeAsync() }
 }
