@@ -28,68 +28,102 @@ export interface PumpOptions {
 }
 
 /**
- * Writes a body as fast as the client takes it, to its last byte: the next chunk is asked for when the last one has
- * gone out, so a slow client slows the cluster and memory does not grow. Throws when the body fails, when its length
- * is not what was announced or when the client leaves or takes nothing; the caller then cuts the connection.
+ * Writes a body as fast as the client takes it, to its last byte: what comes next is asked for while the client takes
+ * what came last, so a slow client slows the cluster and memory does not grow. Throws when the body fails, when its
+ * length is not what was announced or when the client leaves or takes nothing; the caller then cuts the connection.
  */
 export async function pump(stream: Stream, outgoing: ServerResponse, options: PumpOptions): Promise<void> {
+  using client = new Client(outgoing, options)
   let sent = 0
   try {
-    for (let step = stream.first; !step.done; step = await stream.rest.next()) {
+    for (let step = stream.first; !step.done; ) {
       options.signal.throwIfAborted()
       sent += step.value.byteLength
       if (sent > (stream.length ?? sent)) break
-      await write(step.value, outgoing, options)
+      const isFull = !outgoing.write(step.value)
+      const next = stream.rest.next()
+      // Should the client be gone, how this ends is of no interest.
+      next.catch(() => undefined)
+      if (isFull) await client.until('drain')
+      step = await next
     }
     if (stream.length !== undefined && sent !== stream.length) {
       throw new LinkError('bad-gateway', `a body of ${stream.length} bytes was announced, its source gave another`)
     }
+    outgoing.end()
+    await client.until('finish')
   } catch (error) {
     abandon(stream)
     throw error
   }
-  await finish(outgoing, options)
 }
 
 /** Ends an answer and waits until all of it has gone out. Throws as {@link pump} does. */
 export async function finish(outgoing: ServerResponse, options: PumpOptions): Promise<void> {
+  using client = new Client(outgoing, options)
   outgoing.end()
-  await taken(outgoing, 'finish', options)
+  await client.until('finish')
 }
 
-/** How much a client has taken shows only when a write is complete: in pieces, a slow one differs from a stuck one. */
-const pieceBytes = 64 * 1024
+/** Who takes an answer, or does not. */
+class Client implements Disposable {
+  readonly #outgoing: ServerResponse
+  readonly #options: PumpOptions
+  #waiting: { event: 'drain' | 'finish'; resolve: () => void; reject: (reason: unknown) => void } | undefined
+  #failure: { readonly reason: unknown } | undefined
 
-async function write(chunk: Uint8Array, outgoing: ServerResponse, options: PumpOptions): Promise<void> {
-  for (let from = 0; from < chunk.byteLength; from += pieceBytes) {
-    if (!outgoing.write(chunk.subarray(from, from + pieceBytes))) await taken(outgoing, 'drain', options)
+  constructor(outgoing: ServerResponse, options: PumpOptions) {
+    this.#outgoing = outgoing
+    this.#options = options
+    outgoing.on('drain', this.#took).on('finish', this.#took).on('close', this.#left).on('timeout', this.#idled)
+    // Of the connection: it knows how much of what was written last is still to go, so that a slow client is no stuck one.
+    outgoing.setTimeout(options.idleMs)
+    options.signal.addEventListener('abort', this.#aborted)
   }
-}
 
-function taken(outgoing: ServerResponse, event: 'drain' | 'finish', { signal, idleMs }: PumpOptions): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (error?: unknown) => {
-      clearTimeout(timer)
-      outgoing.off(event, settle)
-      outgoing.off('close', gone)
-      signal.removeEventListener('abort', aborted)
-      if (error === undefined) resolve()
-      else reject(error)
-    }
-    const aborted = () => settle(signal.reason)
-    const gone = () => settle(new LinkError('cancelled', 'the client left before its answer was complete'))
-    const idle = () => {
-      // An answer in line behind another of the same connection has no socket yet: its client cannot take it.
-      if (outgoing.socket === null) timer.refresh()
-      else settle(new LinkError('cancelled', `the client took nothing of its answer for ${idleMs} ms`))
-    }
-    const timer = setTimeout(idle, idleMs)
-    outgoing.once(event, settle)
-    outgoing.once('close', gone)
-    signal.addEventListener('abort', aborted)
-    if (signal.aborted) aborted()
-    else if (outgoing.destroyed) gone()
-  })
+  /** Resolves when it has taken so much that more may be written, or all. */
+  async until(event: 'drain' | 'finish'): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    this.#waiting = { event, resolve, reject }
+    if (this.#failure) reject(this.#failure.reason)
+    else if (this.#options.signal.aborted) this.#aborted()
+    else this.#took()
+    await promise.finally(() => {
+      this.#waiting = undefined
+    })
+  }
+
+  [Symbol.dispose](): void {
+    const { signal } = this.#options
+    this.#outgoing
+      .off('drain', this.#took)
+      .off('finish', this.#took)
+      .off('close', this.#left)
+      .off('timeout', this.#idled)
+    signal.removeEventListener('abort', this.#aborted)
+  }
+
+  readonly #took = () => {
+    const { writableFinished, writableNeedDrain } = this.#outgoing
+    const waiting = this.#waiting
+    if (waiting && (waiting.event === 'finish' ? writableFinished : !writableNeedDrain)) waiting.resolve()
+  }
+
+  readonly #left = () => this.#fail(new LinkError('cancelled', 'the client left before its answer was complete'))
+
+  /** Also when nothing is written because the source is silent, which is not the client's fault. */
+  readonly #idled = () => {
+    if (!this.#waiting) return
+    const { idleMs } = this.#options
+    this.#fail(new LinkError('cancelled', `the client took nothing of its answer for ${idleMs} ms`))
+  }
+
+  readonly #aborted = () => this.#fail(this.#options.signal.reason)
+
+  #fail(reason: unknown): void {
+    this.#failure ??= { reason }
+    this.#waiting?.reject(reason)
+  }
 }
 
 /**

@@ -16,6 +16,8 @@ import { refuseUnreadable, type Unreadable } from './unreadable.ts'
 
 /** Longer than load balancers keep idle connections, so that it is they who close them. */
 const keepAliveTimeoutMs = 75_000
+/** Of an answer, written before it is waited for its client to take it: fewer and larger writes. */
+const writeAheadBytes = 512 * 1024
 
 /** Whether this process is on its way out; `/readyz` tells it. */
 export interface Lifecycle {
@@ -49,6 +51,7 @@ export async function listen(app: Hono<Env>, options: ServerOptions): Promise<Li
     headersTimeout: Math.min(limits.headersTimeoutMs, limits.requestTimeoutMs),
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
+    highWaterMark: writeAheadBytes,
     // A request without it is answered as any other that is malformed, which Node would do without a word.
     requireHostHeader: false,
     connectionsCheckingInterval: Math.min(5000, limits.headersTimeoutMs),
