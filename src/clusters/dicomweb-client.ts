@@ -5,6 +5,7 @@ import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { currentRequest } from '../core/request-context.ts'
+import { Slots } from '../core/slots.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { productVersion } from '../core/version.ts'
 import { type Patience, patienceFactor } from './cluster.ts'
@@ -12,7 +13,6 @@ import { createCredentials, readTlsMaterial } from './credentials.ts'
 import type { Credentials } from './credentials-header.ts'
 import { Body } from './dicomweb-body.ts'
 import { explain, lostConnection, reasonOfStatus, statusText } from './dicomweb-errors.ts'
-import { Slots } from './slots.ts'
 
 /** Of a header of an answer: far above what archives send, far below what hurts. */
 const maxHeaderBytes = 32 * 1024

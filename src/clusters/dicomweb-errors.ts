@@ -1,7 +1,7 @@
 import { errors } from 'undici'
 import { DeadlineExceeded } from '../core/deadline.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
-import { LineFull } from './slots.ts'
+import { LineFull } from '../core/slots.ts'
 
 /** What an HTTP status says of the cluster, or of the object asked for; `undefined` for success. */
 export function reasonOfStatus(status: number): FailureReason | undefined {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { LineFull, Slots } from '../../src/clusters/slots.ts'
+import { LineFull, Slots } from '../../src/core/slots.ts'
 
 const never = new AbortController().signal
 

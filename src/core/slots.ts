@@ -5,7 +5,8 @@ export class LineFull extends Error {
 
 /**
  * A counted number of places and a bounded line of those who wait for one, first come, first served.
- * It stands before the connections of a cluster so that what waits can be counted, refused and cancelled.
+ * It stands before what is scarce, the connections of a cluster or the threads that render, so that what waits can be
+ * counted, refused and cancelled.
  */
 export class Slots {
   readonly #places: number
