@@ -1,9 +1,8 @@
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type Scenario, worklist } from './scenario.ts'
 import { startArchives } from './support/archives.ts'
+import { grown } from './support/figures.ts'
 import { startLoad } from './support/load.ts'
 import { mebibytes, median, ms, type Table } from './support/measure.ts'
 import { startSite } from './support/site.ts'
@@ -12,7 +11,6 @@ const archives = 8
 const rowsEach = 1000
 const atOnce = 1000
 const stopped = 50
-const sampledEveryMs = 50
 
 export const memory: Scenario = {
   name: 'memory',
@@ -25,9 +23,10 @@ export const memory: Scenario = {
     const requests = [site.dicomweb + worklist]
     const rows: Table['rows'][number][] = []
     const note = async (what: string, work: () => Promise<(string | number)[]>) => {
-      const row = await grown(site.proxy.pid, work)
-      say([what, ...row].join('  '))
-      rows.push([what, ...row])
+      const { before, most, value } = await grown(site.proxy.pid, work)
+      const row = [what, mebibytes(before), mebibytes(most), mebibytes(most - before), ...value]
+      say(row.join('  '))
+      rows.push(row)
     }
     const fire = (concurrency: number, count: number) => async () => {
       const { ms: each, failed } = await load.fire({ requests, count, concurrency })
@@ -44,28 +43,6 @@ export const memory: Scenario = {
     const columns = ['what', 'resident before, MB', 'most, MB', 'grown by, MB', 'p50, ms', 'not answered with 200']
     return [{ title: 'Memory of the proxy', columns, rows }]
   },
-}
-
-/** What a process holds before, and at most during the work. */
-async function grown(pid: number, work: () => Promise<(string | number)[]>): Promise<(string | number)[]> {
-  const before = await residentBytes(pid)
-  let most = before
-  const over = new AbortController()
-  const watching = (async () => {
-    while (!over.signal.aborted) {
-      most = Math.max(most, await residentBytes(pid))
-      await sleep(sampledEveryMs)
-    }
-  })()
-  const found = await work()
-  over.abort()
-  await watching
-  return [mebibytes(before), mebibytes(most), mebibytes(most - before), ...found]
-}
-
-async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8')
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1024
 }
 
 /** Asks for many rows, and leaves them in the buffers of whoever sends them. */

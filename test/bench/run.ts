@@ -6,6 +6,8 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os'
 import { join } from 'node:path'
+import { cached } from './cached.ts'
+import { failover } from './failover.ts'
 import { fanout } from './fanout.ts'
 import { hung } from './hung.ts'
 import { memory } from './memory.ts'
@@ -13,10 +15,24 @@ import { merge } from './merge.ts'
 import { orthanc } from './orthanc.ts'
 import { peers } from './peers.ts'
 import { relay } from './relay.ts'
+import { retrieveMemory } from './retrieve-memory.ts'
 import type { Scenario } from './scenario.ts'
+import { sources } from './sources.ts'
 import { type Table, tableText } from './support/measure.ts'
 
-const scenarios: readonly Scenario[] = [orthanc, fanout, merge, hung, peers, memory, relay]
+const scenarios: readonly Scenario[] = [
+  orthanc,
+  fanout,
+  merge,
+  hung,
+  peers,
+  memory,
+  relay,
+  cached,
+  sources,
+  retrieveMemory,
+  failover,
+]
 const results = join(import.meta.dirname, 'results')
 
 const write = (text: string) => void process.stdout.write(`${text}\n`)
@@ -37,7 +53,7 @@ const wanted = process.argv.slice(2)
 const unknown = wanted.filter((name) => scenarios.every((it) => it.name !== name))
 if (unknown.length > 0) {
   write(`unknown: ${unknown.join(', ')}; there are:`)
-  for (const { name, about } of scenarios) write(`  ${name.padEnd(10)}${about}`)
+  for (const { name, about } of scenarios) write(`  ${name.padEnd(17)}${about}`)
   process.exit(1)
 }
 

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What the kernel knows of a process. Linux only. */
 
@@ -18,6 +19,31 @@ const childrenOf = (pid: number): number[] =>
 
 export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
+}
+
+export interface Grown<T> {
+  readonly before: number
+  readonly most: number
+  readonly value: T
+}
+
+const sampledEveryMs = 50
+
+/** What a process holds in memory before some work and at most during it, in bytes. */
+export async function grown<T>(pid: number, work: () => Promise<T>): Promise<Grown<T>> {
+  const before = residentBytes(pid)
+  let most = before
+  const over = new AbortController()
+  const watching = (async () => {
+    while (!over.signal.aborted) {
+      most = Math.max(most, residentBytes(pid))
+      await sleep(sampledEveryMs)
+    }
+  })()
+  const value = await work()
+  over.abort()
+  await watching
+  return { before, most, value }
 }
 
 /** Open file descriptors, and how many of them are sockets. */

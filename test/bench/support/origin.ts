@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { type Child, forked } from './child.ts'
 import { type ImageStudyOptions, imageStudy } from './image-study.ts'
 import { OriginContent } from './origin-content.ts'
-import { Outlet } from './origin-outlet.ts'
+import { type Message, Outlet } from './origin-outlet.ts'
 
 /**
  * Origins that give images away as cheaply as Node can: answers are lists of bytes that are there already, written
@@ -31,6 +31,8 @@ export interface Death {
 export interface Origins extends AsyncDisposable {
   /** DICOMweb roots, in the order of the options. */
   readonly roots: readonly string[]
+  /** Requests for images they have got so far. */
+  asked(): Promise<number>
   plan(death: Death): Promise<void>
   /** Forgets a death that did not come to pass; resolves, when all listen, with the answers that were cut. */
   recovered(): Promise<number>
@@ -41,6 +43,7 @@ export async function startOrigins(options: OriginsOptions): Promise<Origins> {
   const ports = await child.ask<number[]>({ start: options })
   return {
     roots: ports.map((port) => `http://127.0.0.1:${port}/dicom-web`),
+    asked: () => child.ask<number>({ asked: true }),
     plan: (death) => child.ask<void>({ plan: death }),
     recovered: () => child.ask<number>({ recovered: true }),
     [Symbol.asyncDispose]: () => child.end(),
@@ -53,6 +56,7 @@ class Origin {
   readonly #outlet: Outlet
   #back: Promise<void> = Promise.resolve()
   #port = 0
+  asked = 0
 
   constructor(content: OriginContent, options: OriginsOptions, sent: (bytes: number, by: Origin) => void) {
     this.#outlet = new Outlet({
@@ -63,8 +67,14 @@ class Origin {
       this.#sockets.add(socket)
       socket.once('close', () => this.#sockets.delete(socket))
       socket.on('error', () => undefined)
-      serve(socket, content, this.#outlet)
+      serve(socket, (path) => this.#answer(socket, content.answer(path), path.includes('?')))
     })
+  }
+
+  #answer(socket: Socket, message: Message, isQuery: boolean): Promise<void> | undefined {
+    if (isQuery) return this.#outlet.send(socket, message, 'rows')
+    this.asked++
+    return this.#outlet.send(socket, message, 'images')
   }
 
   get back(): Promise<void> {
@@ -94,13 +104,13 @@ class Origin {
 }
 
 /** Requests on a connection, one after the other. */
-function serve(socket: Socket, content: OriginContent, outlet: Outlet): void {
+function serve(socket: Socket, send: (path: string) => Promise<void> | undefined): void {
   let head = ''
   let turn: Promise<unknown> | undefined
   const answer = (request: string) => {
     const [, path = ''] = request.split(' ', 2)
     const isLast = request.includes('HTTP/1.0\r\n') || /\r\nconnection: *close\r\n/i.test(request)
-    const sending = outlet.send(socket, content.answer(path), path.includes('?') ? 'rows' : 'images')
+    const sending = send(path)
     return isLast ? Promise.resolve(sending).then(() => void socket.end()) : sending
   }
   socket.on('data', (chunk) => {
@@ -137,14 +147,21 @@ async function start(options: OriginsOptions) {
     await Promise.all(origins.map(({ back }) => back))
     return cut
   }
-  return { ports: await Promise.all(origins.map((origin) => origin.listen())), plan, recovered }
+  const asked = () => origins.reduce((sum, origin) => sum + origin.asked, 0)
+  return { ports: await Promise.all(origins.map((origin) => origin.listen())), asked, plan, recovered }
 }
+
+type Order = { readonly start: OriginsOptions } | { readonly plan: Death } | { readonly asked: true } | object
 
 if (import.meta.main) {
   let running: Awaited<ReturnType<typeof start>> | undefined
-  process.on('message', async (message: { start?: OriginsOptions; plan?: Death }) => {
-    if (message.start) running = await start(message.start)
-    else if (message.plan) running?.plan(message.plan)
-    process.send?.({ answer: message.start ? running?.ports : message.plan ? undefined : await running?.recovered() })
-  })
+  const obey = async (order: Order) => {
+    if ('start' in order) {
+      running = await start(order.start)
+      return running.ports
+    }
+    if ('plan' in order) return running?.plan(order.plan)
+    return 'asked' in order ? running?.asked() : await running?.recovered()
+  }
+  process.on('message', async (order: Order) => process.send?.({ answer: await obey(order) }))
 }

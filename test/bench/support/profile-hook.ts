@@ -16,11 +16,12 @@ process.on('SIGUSR2', async () => {
     await session.post('Profiler.enable')
     await session.post('Profiler.setSamplingInterval', { interval: 200 })
     await session.post('Profiler.start')
-    process.stdout.write('profile begins\n')
+    count++
+    process.stdout.write(`profile ${count} begins\n`)
     return
   }
   const { profile } = await session.post('Profiler.stop')
-  const file = join(tmpdir(), `bench-${process.pid}-${++count}.cpuprofile`)
+  const file = join(tmpdir(), `bench-${process.pid}-${count}.cpuprofile`)
   writeFileSync(file, JSON.stringify(profile))
-  process.stdout.write(`profile in ${file}\n`)
+  process.stdout.write(`profile ${count} is in ${file}\n`)
 })

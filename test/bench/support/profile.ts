@@ -21,12 +21,12 @@ export async function profiled(
   say: (line: string) => void,
 ): Promise<void> {
   if (!folder) return
-  const number = (proxy.stdout().match(/^profile begins$/gm)?.length ?? 0) + 1
+  const number = (proxy.stdout().match(/^profile \d+ begins$/gm)?.length ?? 0) + 1
   process.kill(proxy.pid, 'SIGUSR2')
-  await proxy.says(new RegExp(`(?:profile begins[^]*){${number}}`))
+  await proxy.says(new RegExp(`profile ${number} begins`))
   await work()
   process.kill(proxy.pid, 'SIGUSR2')
-  const [, , written = ''] = await proxy.says(new RegExp(`(?:profile in (\\S+)\\n[^]*?){${number}}`))
+  const [, written = ''] = await proxy.says(new RegExp(`profile ${number} is in (\\S+)\\n`))
   const file = join(folder, `${name}.cpuprofile`)
   mkdirSync(dirname(file), { recursive: true })
   renameSync(written, file)
