@@ -20,6 +20,7 @@ import type {
 } from './cluster.ts'
 import type { PooledCluster } from './dicomweb.ts'
 import { untilAborted } from './fan-out.ts'
+import { decayed, RetrievalSpeed } from './measures.ts'
 import type { ClusterStatus, WatchedCluster } from './registry.ts'
 import { watchedItems, watchedParts } from './watched.ts'
 
@@ -46,8 +47,6 @@ interface Circumstances {
 
 /** A cluster that nobody asked anything for this long is probed, so that its state is not a memory. */
 const idleProbeMs = 30_000
-/** Weight of the newest measurement in the average of latencies. */
-const latencyWeight = 0.2
 
 /**
  * Any cluster with its health kept: every call is measured and judged, a cluster that keeps failing is left alone for
@@ -64,6 +63,7 @@ export class MonitoredCluster implements WatchedCluster {
   readonly #inner: Inner
   readonly #deps: HealthDeps
   readonly #breaker: Breaker
+  readonly #speed: RetrievalSpeed
   readonly #closed = new AbortController()
   #wake = new AbortController()
   #watching: Promise<void> | undefined
@@ -83,6 +83,7 @@ export class MonitoredCluster implements WatchedCluster {
     this.#inner = inner
     this.#deps = deps
     this.#breaker = new Breaker(deps.clock, deps.breaker)
+    this.#speed = new RetrievalSpeed(deps.clock)
     this.#since = deps.clock.now()
   }
 
@@ -95,6 +96,7 @@ export class MonitoredCluster implements WatchedCluster {
       since: this.#since,
       ...(this.#reason !== undefined && { reason: this.#reason }),
       ...(this.#latencyMs !== undefined && { latencyMs: this.#latencyMs }),
+      ...this.#speed.figures,
       pool: this.#inner.pool ?? { running: this.#running, waiting: 0 },
     }
   }
@@ -112,11 +114,15 @@ export class MonitoredCluster implements WatchedCluster {
 
   async retrieve(request: RetrieveRequest, signal: AbortSignal): Promise<Parts> {
     const call = request.patient ? await this.#beginLong('retrieve', signal) : this.#begin('retrieve', signal)
+    const begun = this.#deps.clock.now()
+    const elapsedMs = () => this.#deps.clock.now() - begun
     try {
       const parts = await this.#inner.retrieve(request, call.signal)
+      this.#speed.answered(request, elapsedMs(), this.#inner.waitedMs?.(call.signal) ?? 0)
       call.answered()
-      return watchedParts(parts, call)
+      return watchedParts(parts, call, this.#speed)
     } catch (thrown) {
+      this.#speed.unanswered(request, elapsedMs())
       call.failed(thrown)
       throw thrown
     }
@@ -182,7 +188,9 @@ export class MonitoredCluster implements WatchedCluster {
     const sinceBegun = () => clock.now() - begun
     const elapsedMs = () => sinceBegun() - (this.#inner.waitedMs?.(own) ?? 0)
     return new Call(permit, own, {
-      answered: () => this.#measure(sinceBegun()),
+      answered: () => {
+        if (operation !== 'retrieve') this.#latencyMs = decayed(this.#latencyMs, sinceBegun())
+      },
       verdictOf: (thrown, answered) => this.#verdict(thrown, { operation, signal, answered, elapsedMs: elapsedMs() }),
       heard: (reason) => this.#heard(reason),
       finish: (result) => {
@@ -226,11 +234,6 @@ export class MonitoredCluster implements WatchedCluster {
     if (state === 'up') log.info({ cluster: this.id }, 'cluster-up')
     else log.warn({ cluster: this.id, reason }, 'cluster-down')
     this.#wake.abort()
-  }
-
-  #measure(ms: number): void {
-    const before = this.#latencyMs
-    this.#latencyMs = before === undefined ? ms : before + latencyWeight * (ms - before)
   }
 
   async #watch(closed: AbortSignal): Promise<void> {

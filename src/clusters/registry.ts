@@ -13,8 +13,20 @@ export interface ClusterStatus {
   readonly since: number
   /** Why it is down. */
   readonly reason?: FailureReason
-  /** Decaying average of the time to the first byte, in milliseconds. */
+  /** Decaying average of the time to the first byte of all calls but retrievals and stores, in milliseconds. */
   readonly latencyMs?: number
+  /**
+   * The same of retrievals, in milliseconds, without the time in line for a connection; told anew when it has moved by
+   * a factor of √2. Absent when none was measured within ten minutes.
+   */
+  readonly firstByteMs?: number
+  /** How fast bodies come while they are waited for, per connection, in bytes per second; likewise. */
+  readonly bytesPerSecond?: number
+  /**
+   * 95th percentile of the time to the first byte of retrievals of one instance or its frames, in milliseconds, with the
+   * time in line: of the last 128, absent for fewer than 20.
+   */
+  readonly firstByteP95Ms?: number
   /** Requests on their way and waiting for a connection. */
   readonly pool: { readonly running: number; readonly waiting: number }
 }

@@ -8,10 +8,21 @@ export interface Watcher {
   left(): void
 }
 
-/** Parts as they come, with the watcher told of their end, of a failure in any of their bodies, and of leaving. */
-export function watchedParts(parts: Parts, watcher: Watcher): Parts {
-  const inner = parts[Symbol.asyncIterator]()
-  const iterator = watched(inner, watcher, (part: Part) => ({ ...part, body: watchedBody(part.body, watcher) }))
+/** Who measures how fast an answer comes; told of every chunk, so it must be quick. */
+export interface Meter {
+  now(): number
+  /** So many bytes came after the reader had waited for so long. */
+  received(bytes: number, waitedMs: number): void
+}
+
+/**
+ * Parts as they come, with the watcher told of their end, of a failure in any of their bodies, and of leaving. The
+ * meter counts the time in which the cluster is waited for, not that which the reader takes.
+ */
+export function watchedParts(parts: Parts, watcher: Watcher, meter: Meter): Parts {
+  const inner = timed(parts[Symbol.asyncIterator](), meter, () => 0)
+  const bodyOf = (part: Part) => watchedBody(part.body, watcher, meter)
+  const iterator = watched(inner, watcher, (part: Part) => ({ ...part, body: bodyOf(part) }))
   return { [Symbol.asyncIterator]: () => iterator }
 }
 
@@ -62,10 +73,22 @@ function watched<T>(inner: AsyncIterator<T>, watcher: Watcher, map: (item: T) =>
   }
 }
 
-function watchedBody(body: AsyncIterable<Uint8Array>, watcher: Watcher): AsyncIterable<Uint8Array> {
+function timed<T>(inner: AsyncIterator<T>, meter: Meter, sizeOf: (item: T) => number): AsyncIterator<T> {
+  return {
+    next: async () => {
+      const begun = meter.now()
+      const next = await inner.next()
+      meter.received(next.done === true ? 0 : sizeOf(next.value), meter.now() - begun)
+      return next
+    },
+    return: async () => (await inner.return?.()) ?? { done: true, value: undefined },
+  }
+}
+
+function watchedBody(body: AsyncIterable<Uint8Array>, watcher: Watcher, meter: Meter): AsyncIterable<Uint8Array> {
   return {
     [Symbol.asyncIterator]: () => {
-      const inner = body[Symbol.asyncIterator]()
+      const inner = timed(body[Symbol.asyncIterator](), meter, (chunk) => chunk.length)
       return {
         next: () =>
           inner.next().catch((thrown: unknown) => {

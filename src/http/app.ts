@@ -6,6 +6,7 @@ import type { Authenticate } from './auth.ts'
 import { readCaller } from './caller.ts'
 import type { Env, Exchange, Route } from './context.ts'
 import { docsRoutes } from './docs.ts'
+import { explainRoutes } from './explain.ts'
 import { crossOrigin, guardHost, limitAddress, refuseExpectation, securityHeaders } from './headers.ts'
 import { type LinkRoutesDependencies, linkRoutes } from './link.ts'
 import { type MappingsRoutesDependencies, mappingsRoutes } from './mappings.ts'
@@ -42,6 +43,7 @@ export const routeTable = (deps: AppDependencies): Route[] => [
   ...renderedRoutes(deps),
   ...storeRoutes(deps),
   ...wadoUriRoutes(deps),
+  ...explainRoutes(deps),
   ...linkRoutes(deps),
   ...mappingsRoutes(deps),
   ...operateRoutes(deps),

@@ -3,7 +3,7 @@ import { badRequest } from '../core/errors.ts'
 import { hasWildcard } from '../dicom/glob.ts'
 import { linkTag, linkTerms } from '../dicom/private-dictionary.ts'
 import type { Problem } from './problem.ts'
-import type { Html } from './ui-page.ts'
+import { alertText, type Html } from './ui-page.ts'
 
 interface Field {
   /** In the address of the page; but for the dates that of the parameter of QIDO-RS. */
@@ -143,7 +143,7 @@ interface Form {
 export const searchForm = (form: Form): Html => html`
       <section id="search" tabindex="-1">
         <h2 id="search-heading">Search all clusters</h2>
-        ${form.fault && form.fault.parameter === undefined ? generalAlert(form.fault.text) : ''}
+        ${form.fault && form.fault.parameter === undefined ? alertText(form.fault.text) : ''}
         <p id="wildcards">In text, <kbd>*</kbd> stands for any characters and <kbd>?</kbd> for one.</p>
         <form action="/ui" method="get" role="search" aria-labelledby="search-heading" aria-describedby="wildcards">
           ${groups.map(
@@ -156,8 +156,6 @@ export const searchForm = (form: Form): Html => html`
           <p class="buttons"><button>Search</button> <a href="/ui">Clear</a></p>
         </form>
       </section>`
-
-const generalAlert = (text: string): Html => html`<p class="error" role="alert" tabindex="-1" autofocus>${text}</p>`
 
 const alert = (id: string, text: string): Html => html`<p class="error" role="alert" id="${id}">${text}</p>`
 

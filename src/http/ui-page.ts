@@ -10,7 +10,7 @@ import { style } from './ui-style.ts'
 export type Html = ReturnType<typeof html>
 
 /** The one style sheet is in the page and known by its hash; no script is needed, so none may run. */
-export const pagePolicy = [
+const pagePolicy = [
   "default-src 'none'",
   `style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'`,
   'img-src data:',
@@ -21,13 +21,16 @@ export const pagePolicy = [
 
 interface Layout {
   readonly title: string
-  readonly hasResults: boolean
+  /** Parts of the page to skip to, by their ids. */
+  readonly parts: Readonly<Record<string, string>>
+  /** Whether it is the page of the search, which has its place among the pages. */
+  readonly isSearch: boolean
   readonly hasViewer: boolean
   readonly content: Html
 }
 
 /** The whole page. The empty icon keeps browsers from asking for one. */
-export const layout = ({ title, hasResults, hasViewer, content }: Layout): Html => html`<!doctype html>
+export const layout = ({ title, parts, isSearch, hasViewer, content }: Layout): Html => html`<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
@@ -37,13 +40,12 @@ export const layout = ({ title, hasResults, hasViewer, content }: Layout): Html 
     <style>${raw(style)}</style>
   </head>
   <body>
-    <a class="skip" href="#search">Skip to search</a>
-    ${hasResults ? html`<a class="skip" href="#results">Skip to results</a>` : ''}
+    ${Object.entries(parts).map(([id, name]) => html`<a class="skip" href="#${id}">Skip to ${name}</a>`)}
     <header>
       <h1>dicomweb-link</h1>
       <nav aria-label="Pages">
         ${hasViewer ? html`<a href="/">Viewer</a>` : ''}
-        <a href="/ui" aria-current="page">Linked search</a>
+        <a href="/ui"${isSearch ? html` aria-current="page"` : ''}>Linked search</a>
         <a href="/docs">API</a>
       </nav>
     </header>
@@ -70,6 +72,15 @@ export const table = ({ id, caption, columns, rows }: Table): Html => html`
           <tbody>${rows.map(tableRow)}</tbody>
         </table>
       </div>`
+
+/** Said at the top of a page on which nothing else can be; it has the focus. */
+export const alertText = (text: string): Html => html`<p class="error" role="alert" tabindex="-1" autofocus>${text}</p>`
+
+/** There also when it is empty: assistive technology watches regions that it knows. */
+export const warningsRegion = (warnings: readonly string[]): Html => html`
+        <div role="status" aria-label="Warnings">
+          ${warnings.length > 0 ? html`<ul class="warnings">${warnings.map((text) => html`<li>${text}</li>`)}</ul>` : ''}
+        </div>`
 
 const tableRow = ([name, ...cells]: readonly unknown[]): Html => html`
             <tr><th scope="row">${name}</th>${cells.map((cell) => html`<td>${cell}</td>`)}</tr>`
@@ -100,6 +111,23 @@ const clusterRow = ({ id, role, state, reason, breaker, latencyMs, since }: Clus
 function moment(at: number): Html {
   const text = new Date(at).toISOString()
   return html`<time datetime="${text}">${text.slice(0, 19).replace('T', ' ')} UTC</time>`
+}
+
+/** A page as it is sent: nobody is to keep it, and no script may run in it. */
+export const pageResponse = async (page: Html, { status, headers }: PageStatus = { status: 200 }): Promise<Response> =>
+  new Response(String(await page), {
+    status,
+    headers: {
+      ...headers,
+      'Content-Type': 'text/html; charset=utf-8',
+      'Content-Security-Policy': pagePolicy,
+      'Cache-Control': 'no-store',
+    },
+  })
+
+interface PageStatus {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** A duration as the tables show it. */

@@ -5,7 +5,8 @@ import { tag } from '../dicom/tags.ts'
 import type { QueryAnswer } from '../query/service.ts'
 import { dicomwebPath } from './addresses.ts'
 import { type FormValues, limitIn, pageAddress } from './ui-form.ts'
-import { dateText, type Html, table } from './ui-page.ts'
+import { dateText, type Html, table, warningsRegion } from './ui-page.ts'
+import { wherePath } from './ui-where.ts'
 
 interface Results {
   readonly values: FormValues
@@ -46,12 +47,6 @@ export function resultsSection({ values, answer, hasViewer }: Results): Html {
         ${pager(values, answer)}
       </section>`
 }
-
-/** There also when it is empty: assistive technology watches regions that it knows. */
-const warningsRegion = (warnings: readonly string[]): Html => html`
-        <div role="status" aria-label="Warnings">
-          ${warnings.length > 0 ? html`<ul class="warnings">${warnings.map((text) => html`<li>${text}</li>`)}</ul>` : ''}
-        </div>`
 
 type Column = readonly [label: string, cell: (row: Dataset) => unknown]
 
@@ -121,7 +116,8 @@ function links(row: Dataset, hasViewer: boolean): Html {
   const which = html`<span class="hidden"> of ${study.filter(Boolean).join(', ') || uid}</span>`
   return html`
               ${hasViewer ? html`<a href="/viewer?StudyInstanceUIDs=${uid}">Images${which}</a>` : ''}
-              <a href="${dicomwebPath}/studies/${uid}/metadata">Metadata${which}</a>`
+              <a href="${dicomwebPath}/studies/${uid}/metadata">Metadata${which}</a>
+              <a href="${wherePath}/${uid}">Copies${which}</a>`
 }
 
 function pager(values: FormValues, { rows, report: { remaining } }: QueryAnswer): Html {

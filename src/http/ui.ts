@@ -9,11 +9,12 @@ import { callerOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
 import { describeProblem } from './problem.ts'
 import { type Fault, type FormValues, faultOf, formValues, isAsked, searchForm, searchOf } from './ui-form.ts'
-import { clustersSection, type Html, layout, pagePolicy } from './ui-page.ts'
+import { clustersSection, type Html, layout, pageResponse } from './ui-page.ts'
 import { planDetails } from './ui-plan.ts'
 import { resultsSection, resultsTitle } from './ui-results.ts'
+import { type WhereRoutesDependencies, whereRoutes } from './ui-where.ts'
 
-export interface UiRoutesDependencies {
+export interface UiRoutesDependencies extends WhereRoutesDependencies {
   readonly config: Pick<Config, 'publicUrl' | 'viewer'>
   readonly clusters: Pick<Clusters, 'status'>
   readonly query: QueryService
@@ -30,24 +31,17 @@ type Outcome =
       readonly headers: Readonly<Record<string, string>>
     }
 
-/** The page to look at the clusters and to make linked queries with; it works without scripts. */
+/** The pages to look at the clusters, to make linked queries and to see where a study is; they work without scripts. */
 export const uiRoutes = (deps: UiRoutesDependencies): Route[] => [
   { method: 'GET', path: '/ui', scope: 'query', handle: (c) => ui(c, deps) },
+  ...whereRoutes(deps),
 ]
 
 async function ui(c: Context<Env>, deps: UiRoutesDependencies): Promise<Response> {
   const values = formValues(new URL(c.req.url).searchParams)
   const outcome = isAsked(values) ? await search(c, values, deps) : { kind: 'unasked' as const }
   const { status, headers } = outcome.kind === 'refused' ? outcome : { status: 200, headers: {} }
-  return new Response(String(await page(values, outcome, deps)), {
-    status,
-    headers: {
-      ...headers,
-      'Content-Type': 'text/html; charset=utf-8',
-      'Content-Security-Policy': pagePolicy,
-      'Cache-Control': 'no-store',
-    },
-  })
+  return pageResponse(page(values, outcome, deps), { status, headers })
 }
 
 /** Asks as any client of QIDO-RS would. Defects, and clients that have left, are not for the page to tell of. */
@@ -70,7 +64,8 @@ function page(values: FormValues, outcome: Outcome, { clusters, config }: UiRout
   const ids = states.map(({ id }) => id)
   return layout({
     title: titleOf(values, outcome),
-    hasResults: outcome.kind === 'found',
+    parts: { search: 'search', ...(outcome.kind === 'found' && { results: 'results' }) },
+    isSearch: true,
     hasViewer: config.viewer,
     content: html`
       ${clustersSection(states)}

@@ -1,3 +1,4 @@
+import { availabilities } from '../dicom/availability.ts'
 import { type Attribute, type Dataset, firstNumber, type MutableDataset, type Tag } from '../dicom/dataset.ts'
 import {
   linkBlock,
@@ -118,7 +119,6 @@ const locationBy: Readonly<Record<string, (typeof locations)[number]>> = {
   NEARLINE: 'NONCACHE',
   OFFLINE: 'NONCACHE',
 }
-const availabilities = ['ONLINE', 'NEARLINE', 'OFFLINE', 'UNAVAILABLE'] as const
 
 /** The best of where the copies are. */
 function locationOf(copies: readonly LinkSource[]): string | undefined {

@@ -1,3 +1,4 @@
+import { availabilities } from '../dicom/availability.ts'
 import {
   type Attribute,
   type Dataset,
@@ -103,9 +104,6 @@ function largest(rows: readonly Dataset[], key: Tag): Attribute | undefined {
   const counts = rows.flatMap((row) => firstNumber(row, key) ?? [])
   return counts.length > 0 ? { vr: 'IS', Value: [Math.max(...counts)] } : undefined
 }
-
-/** From the nearest to the farthest, PS3.3 C.4.23.1.1. */
-const availabilities = ['ONLINE', 'NEARLINE', 'OFFLINE', 'UNAVAILABLE']
 
 function bestAvailability(rows: readonly Dataset[]): Attribute | undefined {
   const found = new Set(rows.map((row) => firstString(row, tag.InstanceAvailability)))

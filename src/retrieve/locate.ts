@@ -6,14 +6,21 @@ import type { Audience } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import type { ClusterError } from '../core/outcome.ts'
+import { type Availability, availabilityIn } from '../dicom/availability.ts'
 import { firstNumber, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 
-/** One cluster's share of a study: its series, with the number of instances where the cluster told it. */
+/** What a cluster tells of its copy of a series, each `undefined` where it does not. */
+export interface HeldSeries {
+  readonly instances: number | undefined
+  readonly availability: Availability | undefined
+}
+
+/** One cluster's share of a study. */
 export interface Holder {
   readonly cluster: Cluster
-  readonly series: ReadonlyMap<Uid, number | undefined>
+  readonly series: ReadonlyMap<Uid, HeldSeries>
 }
 
 export interface StudyLocation {
@@ -135,6 +142,15 @@ export class Locator {
     return location
   }
 
+  /**
+   * For who found one of `asked` not to have what another one then gave: unless it was located just now, which makes it
+   * a partial copy, what is remembered is put right in the background.
+   */
+  doubt(study: Uid, asked: readonly Cluster[]): void {
+    if (this.#fresh(study)) return
+    this.relocate(study, asked, new AbortController().signal).catch(() => undefined)
+  }
+
   forget(study: Uid): void {
     this.#recent.delete(study)
   }
@@ -161,23 +177,24 @@ export class Locator {
 /** More series than any study has. */
 const maxSeries = 10_000
 
-async function seriesAt(cluster: Cluster, study: Uid, signal: AbortSignal): Promise<Map<Uid, number | undefined>> {
-  const includeFields = [tag.NumberOfSeriesRelatedInstances]
+async function seriesAt(cluster: Cluster, study: Uid, signal: AbortSignal): Promise<Map<Uid, HeldSeries>> {
+  const includeFields = [tag.NumberOfSeriesRelatedInstances, tag.InstanceAvailability]
   const request = { level: 'series', study, constraints: [], includeFields, limit: maxSeries } as const
   const { rows } = await cluster.search(request, signal)
-  const series = new Map<Uid, number | undefined>()
+  const series = new Map<Uid, HeldSeries>()
   for (const row of rows) {
     const uid = firstString(row, tag.SeriesInstanceUID)
-    if (isUid(uid)) series.set(uid, firstNumber(row, tag.NumberOfSeriesRelatedInstances))
+    const instances = firstNumber(row, tag.NumberOfSeriesRelatedInstances)
+    if (isUid(uid)) series.set(uid, { instances, availability: availabilityIn(row) })
   }
   return series
 }
 
-function sum(series: ReadonlyMap<Uid, number | undefined>): { instances?: number } {
-  let instances = 0
-  for (const count of series.values()) {
-    if (count === undefined) return {}
-    instances += count
+function sum(series: ReadonlyMap<Uid, HeldSeries>): { instances?: number } {
+  let total = 0
+  for (const { instances } of series.values()) {
+    if (instances === undefined) return {}
+    total += instances
   }
-  return { instances }
+  return { instances: total }
 }

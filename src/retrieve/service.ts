@@ -19,7 +19,8 @@ import type { Part, Parts } from '../dicom/multipart.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
 import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
-import { rankHolders } from './choose.ts'
+import { rankHolders, standingsOf } from './choose.ts'
+import { explain, type RetrieveReport } from './explain.ts'
 import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
 import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
 import { firstToDeliver, identified, prime } from './relay.ts'
@@ -57,6 +58,8 @@ export interface RetrieveService {
   /** `token`: the last path segment of a BulkDataURI this service wrote. */
   bulkdata(target: Required<Target>, token: string, requester: Requester): Promise<RetrieveAnswer<Parts>>
   rendered(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>>
+  /** Where the target is and in which order its holders would be asked; nothing is retrieved. */
+  explain(target: Target, requester: Requester): Promise<RetrieveReport>
   /** To be called when something of the study was stored. */
   forget(study: Target['study']): void
 }
@@ -80,11 +83,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   const locators = new Locators(deps)
   const maxBytes = deps.maxBufferedPartBytes
 
-  const ranked = (holders: readonly Holder[], series: Target['series']) => {
-    const statuses = new Map(deps.status().map((status) => [status.id, status]))
-    const standings = holders.map((holder) => ({ holder, status: statuses.get(holder.cluster.id) }))
-    return rankHolders(standings, series).map(({ cluster }) => cluster)
-  }
+  const ranked = (holders: readonly Holder[], series: Target['series']) =>
+    rankHolders(standingsOf(holders, deps.status()), series).map(({ cluster }) => cluster)
 
   /** The union of all copies below a target, in one representation. */
   async function wholeUnion<T>(target: Target, fetch: Fetch<T>, { audience, signal }: Requester) {
@@ -107,6 +107,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     const body =
       (await firstToDeliver(likely, request, { maxBytes, signal, errors })) ??
       (await fromTheRest(locator, { asked: likely, target, request, errors }, signal))
+    if (errors.some(({ reason }) => reason === 'not-found')) locator.doubt(target.study, likely)
     return { status: 200, warnings: [], body } as const
   }
 
@@ -186,6 +187,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
         return oneObject(target, smallRendering({ ...request, target }), requester)
       }
     },
+
+    explain: (target, requester) => explain(target, requester, { ...deps, locators }),
 
     forget: (study) => locators.forget(study),
   }

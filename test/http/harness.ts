@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { Writable } from 'node:stream'
 import type { Hono } from 'hono'
 import type { AttributesService, PatchOptions } from '../../src/attributes/service.ts'
+import type { Target } from '../../src/clusters/cluster.ts'
 import type { ClusterStatus } from '../../src/clusters/registry.ts'
 import { configSchema } from '../../src/config/schema.ts'
 import type { Audience } from '../../src/core/audience.ts'
@@ -20,6 +21,7 @@ import type { LinkRecord } from '../../src/link/record.ts'
 import type { FactsOfStudy } from '../../src/mappings/facts.ts'
 import type { MappingsService } from '../../src/mappings/service.ts'
 import type { QueryAnswer, QueryRequest, QueryService } from '../../src/query/service.ts'
+import type { RetrieveReport } from '../../src/retrieve/explain.ts'
 import type { Requester, RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
 import type { StoreRequest, StoreService } from '../../src/store/service.ts'
 
@@ -51,6 +53,31 @@ export const found = (rows: QueryAnswer['rows'], warnings: readonly string[] = [
   report: { sources: [], rounds: [], resumed: false, remaining: { atLeast: 0, exact: true }, durationMs: 0 },
 })
 
+/** Where a target is that one cluster holds. */
+export const reportOf = (target: Target): RetrieveReport => ({
+  target,
+  holders: [
+    {
+      cluster: 'north',
+      role: 'home',
+      merits: {
+        id: 'north',
+        isIll: false,
+        availability: 'ONLINE',
+        series: 1,
+        instances: 2,
+        priority: 5,
+        isBusy: false,
+        expectedMs: 12.3,
+      },
+      listed: { instances: 2, onlyHere: 2, examples: [] },
+    },
+  ],
+  union: { series: 1, instances: 2 },
+  silent: [],
+  skipped: [],
+})
+
 /** What was told about a study, its version the last of the changes. */
 export const toldOf = (told: Partial<LinkRecord> = {}): LinkRecord => ({
   study: parseUid(study, 'test'),
@@ -79,6 +106,7 @@ export class FakeServices {
         yield { '00080018': { vr: 'UI', Value: [instance] } }
       })(),
     )
+  onExplain: RetrieveService['explain'] = async (target) => reportOf(target)
   onStore: (request: StoreRequest, signal: AbortSignal) => ReturnType<StoreService['store']> = async ({ parts }) => {
     for await (const { body } of parts) for await (const _ of body);
     return { status: 200, response: {} }
@@ -106,6 +134,8 @@ export class FakeServices {
     bulkdata: (target, token, requester) => this.#parts('bulkdata', { target, token }, requester),
     metadata: (target, base, requester) =>
       this.#remember('metadata', { target, base }, requester, () => this.onMetadata(target, base, requester)),
+    explain: (target, requester) =>
+      this.#remember('explain', { target }, requester, () => this.onExplain(target, requester)),
   }
   readonly store: StoreService = {
     store: (request, signal) => this.#remember('store', request, { signal }, () => this.onStore(request, signal)),

@@ -28,18 +28,20 @@ describe('the studies found', () => {
         'VERIFIED',
         'CACHE',
         `${'c'.repeat(80)}…`,
-        'Images of CT Thorax, Yamada, Tarou · 山田, 太郎 Metadata of CT Thorax, Yamada, Tarou · 山田, 太郎',
+        'Images of CT Thorax, Yamada, Tarou · 山田, 太郎 Metadata of CT Thorax, Yamada, Tarou · 山田, 太郎 ' +
+          'Copies of CT Thorax, Yamada, Tarou · 山田, 太郎',
       ],
     ])
     expect(page).toContain(`href="/viewer?StudyInstanceUIDs=${study}"`)
     expect(page).toContain(`href="/dicom-web/studies/${study}/metadata"`)
+    expect(page).toContain(`href="/ui/studies/${study}"`)
   })
 
   it('shows a study of which next to nothing is known', async () => {
     site = await startSite()
     site.services.onSearch = async () => found([{ '0020000D': { vr: 'UI', Value: [study] } }])
     const [cellsOfRow = []] = cells(await text('/ui?PatientName='), 'results')
-    expect(cellsOfRow.filter(Boolean)).toEqual(['unnamed', `Images of ${study} Metadata of ${study}`])
+    expect(cellsOfRow.filter(Boolean)).toEqual(['unnamed', `Images of ${study} Metadata of ${study} Copies of ${study}`])
   })
 
   it('marks a study that its cluster could not compare with a constraint', async () => {
