@@ -16,8 +16,8 @@ const connections = 32
 const rounds = isLong ? 15 : 5
 const framesEach = isLong ? 4000 : 1500
 const firstBytesEach = 10
-/** Orthanc takes its time to store them. */
-const storedInstances = isLong ? 1000 : 200
+/** In Orthanc, which takes its time to store them: images of ten frames. */
+const stored = { instances: isLong ? 250 : 100, frames: 10 }
 
 const [direct, plain, tuned, proxy, two] = ['directly', 'nginx, defaults', 'nginx, tuned', 'the proxy', 'two proxies']
 
@@ -28,7 +28,7 @@ export const relay: Scenario = {
     if (!nginxAvailable) throw new Error(nginxMissing)
     await using puller = startPuller()
     const simulated = await beforeSimulated(puller, say)
-    return [...simulated, ...(orthancAvailable ? [await beforeOrthanc(puller)] : [])]
+    return [...simulated, ...(orthancAvailable ? await beforeOrthanc(puller) : [])]
   },
 }
 
@@ -41,29 +41,46 @@ async function beforeSimulated(puller: Puller, say: (line: string) => void): Pro
   await using relays = await relaysOf(root, site)
   const { ways } = relays
   const path = `/studies/${uid}`
-  const studies = await wholeStudies(puller, ways, path)
-  say(`whole studies measured`)
+  const whole = await wholeStudies(puller, ways, path)
+  say('whole studies measured')
   await profiled('relay-study', site.proxy, () => pullStudy(puller, path, 8)(wayOf(site)), say)
   const frames = framesOf(instances.map((it) => `${path}/series/${it.series}/instances/${it.uid}`))
+  const pull = pullFrames(puller, frames, framesEach)
   const both = { roots: [site.dicomweb, second.dicomweb], pids: [site.proxy.pid, second.proxy.pid] }
-  const single = await singleFrames(puller, { ...ways, [two]: both }, frames)
-  await profiled('relay-frames', site.proxy, () => pullFrames(puller, frames)(wayOf(site)), say)
-  const size = `${study.instances} × ${study.instanceBytes / 1000} KB`
-  return [{ title: `A study of ${size}, one client`, ...studies }, { ...single }]
+  const single = await singleFrames({ ...ways, [two]: both }, pull)
+  await profiled('relay-frames', site.proxy, () => pull(ways[proxy] ?? both), say)
+  return [
+    { title: `A study of ${study.instances} × ${study.instanceBytes / 1000} KB, one client`, ...whole },
+    { title: `${framesTitle}, ${connections} connections`, ...single },
+  ]
 }
 
-async function beforeOrthanc(puller: Puller): Promise<Table> {
+async function beforeOrthanc(puller: Puller): Promise<Table[]> {
   await using archive = await startOrthanc()
-  const uid = imageStudy({ ...study, instances: 0 }).uid
-  for (let at = 0; at < storedInstances; at++) {
-    const instance = `${uid}.1.${at + 1}`
-    await archive.load([madeInstance({ study: uid, series: `${uid}.1`, instance, rows: 1000, columns: 500 }).bytes])
+  const { uid } = imageStudy({ ...study, instances: 0 })
+  const series = `${uid}.1`
+  const instances = Array.from({ length: stored.instances }, (_, index) => `${series}.${index + 1}`)
+  for (const instance of instances) {
+    const { bytes } = madeInstance({ study: uid, series, instance, frames: stored.frames, rows: 400, columns: 500 })
+    await archive.load([bytes])
   }
   await using site = await startSite({ roots: [archive.dicomweb] })
   await using relays = await relaysOf(archive.dicomweb, site)
-  const measured = await wholeStudies(puller, relays.ways, `/studies/${uid}`)
-  return { title: `A study of ${storedInstances} × 500 KB in Orthanc, one client`, ...measured }
+  const path = `/studies/${uid}`
+  const whole = await wholeStudies(puller, relays.ways, path)
+  const frames = framesOf(
+    instances.map((it) => `${path}/series/${series}/instances/${it}`),
+    stored.frames,
+  )
+  const each = Math.floor((stored.instances * stored.frames) / (rounds + 1))
+  const single = await singleFrames(relays.ways, pullFrames(puller, frames, each))
+  return [
+    { title: `A study of ${stored.instances} × 2 MB in Orthanc, one client`, ...whole },
+    { title: `${framesTitle}, ${connections} connections, in Orthanc`, ...single },
+  ]
 }
+
+const framesTitle = `Frames of ${frameBytes / 1000} KB, each asked for once`
 
 const wayOf = (site: Site): Way => ({ roots: [site.dicomweb], pids: [site.proxy.pid] })
 
@@ -103,8 +120,7 @@ async function wholeStudies(puller: Puller, ways: Ways, path: string): Promise<O
   return { columns: ['way', 'MB/s', ...comparisons, cpuColumn, 'first byte, ms', '× tuned (min–max)'], rows }
 }
 
-async function singleFrames(puller: Puller, ways: Ways, frames: Frames): Promise<Table> {
-  const work = pullFrames(puller, frames)
+async function singleFrames(ways: Ways, work: (way: Way) => Promise<Pulled>): Promise<Omit<Table, 'title'>> {
   for (const way of Object.values(ways)) await work(way)
   const found = await compareWays(ways, { rounds, work, rate: (it) => it.ms.length / (it.totalMs / 1000) })
   const rows = Object.keys(ways).map((name) => [
@@ -114,8 +130,7 @@ async function singleFrames(puller: Puller, ways: Ways, frames: Frames): Promise
     against(found.rates, name, tuned),
     cpuText(ways[name], found, name),
   ])
-  const title = `Frames of ${frameBytes / 1000} KB, each asked for once, ${connections} connections`
-  return { title, columns: ['way', 'frames/s', ...comparisons, cpuColumn], rows }
+  return { columns: ['way', 'frames/s', ...comparisons, cpuColumn], rows }
 }
 
 const comparisons = ['× defaults (min–max)', '× tuned (min–max)']
@@ -136,14 +151,23 @@ const beginStudy = (puller: Puller, path: string) => (way: Way) =>
     leaveEarly: true,
   })
 
-/** So many addresses of frames nobody has asked for. */
-type Frames = (count: number) => string[]
+/** So many addresses of frames that were not asked for on this way before. */
+type Frames = (way: Way, count: number) => string[]
 
-function framesOf(instances: readonly string[]): Frames {
-  let next = 0
-  const frame = () => `${instances[next % instances.length]}/frames/${1 + Math.floor(next++ / instances.length)}`
-  return (count) => Array.from({ length: count }, frame)
+/** Goes through the first frames of all instances before the second ones. */
+function framesOf(instances: readonly string[], most = Number.POSITIVE_INFINITY): Frames {
+  const next = new Map<Way, number>()
+  const address = (at: number) => {
+    const frame = 1 + Math.floor(at / instances.length)
+    if (frame > most) throw new Error('there are no more frames')
+    return `${instances[at % instances.length]}/frames/${frame}`
+  }
+  return (way, count) => {
+    const from = next.get(way) ?? 0
+    next.set(way, from + count)
+    return Array.from({ length: count }, (_, index) => address(from + index))
+  }
 }
 
-const pullFrames = (puller: Puller, frames: Frames) => (way: Way) =>
-  puller.pull({ roots: way.roots, paths: frames(framesEach), count: framesEach, connections, accept: framesAccept })
+const pullFrames = (puller: Puller, frames: Frames, count: number) => (way: Way) =>
+  puller.pull({ roots: way.roots, paths: frames(way, count), count, connections, accept: framesAccept })
