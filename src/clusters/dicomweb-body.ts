@@ -1,8 +1,9 @@
 import { pipeline, type Readable, type Transform } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 
-/** What is read of an answer nobody wants, so that its connection can be used again. */
+/** What is read of an answer nobody wants, and for how long, so that its connection can be used again. */
 const maxDiscardBytes = 64 * 1024
+const maxDiscardMs = 500
 
 export interface BodyHooks {
   /** Bytes as they came from the wire. */
@@ -11,18 +12,16 @@ export interface BodyHooks {
   explain(thrown: unknown): unknown
 }
 
-type WireBody = Readable & { dump(options: { limit: number }): Promise<void> }
-
 /**
  * The body of an answer, decompressed when the cluster compressed it although or because it was asked to. Whoever
- * reads it bounds its size. Leaving the loop early closes the connection.
+ * reads it bounds its size. Leaving the loop early discards the rest.
  */
 export class Body implements AsyncIterable<Uint8Array> {
-  readonly #wire: WireBody
+  readonly #wire: Readable
   readonly #encoding: string
   readonly #hooks: BodyHooks
 
-  constructor(wire: WireBody, encoding: string, hooks: BodyHooks) {
+  constructor(wire: Readable, encoding: string, hooks: BodyHooks) {
     this.#wire = wire
     this.#encoding = encoding.trim().toLowerCase()
     this.#hooks = hooks
@@ -34,7 +33,8 @@ export class Body implements AsyncIterable<Uint8Array> {
     try {
       const decoder = this.#decoder()
       if (decoder) return yield* this.#through(decoder)
-      for await (const chunk of this.#wire as AsyncIterable<Buffer>) {
+      const chunks: AsyncIterable<Buffer> = this.#wire.iterator({ destroyOnReturn: false })
+      for await (const chunk of chunks) {
         this.#hooks.received(chunk.length)
         yield chunk
       }
@@ -42,11 +42,23 @@ export class Body implements AsyncIterable<Uint8Array> {
       // It may have been refused before it was looked at.
       this.#wire.destroy()
       throw this.#hooks.explain(thrown)
+    } finally {
+      this.discard()
     }
   }
 
+  /** Reads the little that may be left; closes the connection when it is more, or does not come. */
   discard(): void {
-    if (!this.#wire.destroyed) void this.#wire.dump({ limit: maxDiscardBytes }).catch(() => undefined)
+    const wire = this.#wire
+    if (wire.destroyed || wire.readableEnded) return
+    let left = maxDiscardBytes
+    const late = setTimeout(() => wire.destroy(), maxDiscardMs)
+    wire.once('close', () => clearTimeout(late))
+    wire.on('data', (chunk: Buffer) => {
+      left -= chunk.length
+      if (left < 0) wire.destroy()
+    })
+    wire.resume()
   }
 
   /** Gives up what has not been read. */

@@ -9,7 +9,7 @@ export interface PartsOptions {
 
 /**
  * The parts of an answer, or the one it consists of when it is not multipart. What goes wrong while they are read is
- * thrown as `ClusterError`; leaving the loop closes the connection, even before it has begun.
+ * thrown as `ClusterError`; leaving the loop discards the rest, even before it has begun.
  */
 export function readParts(client: DicomwebClient, exchange: Exchange, options: PartsOptions): Parts {
   const parts = isMultipart(exchange.contentType)
@@ -19,14 +19,19 @@ export function readParts(client: DicomwebClient, exchange: Exchange, options: P
     exchange.cancel()
     throw client.explain(thrown, exchange, options.signal)
   }
+  let isReading = false
   const iterator: AsyncIterator<Part> = {
     next: async () => {
+      isReading = true
       const next = await parts.next().catch(explained)
+      isReading = false
       if (next.done === true) return next
       return { done: false, value: { ...next.value, body: guarded(next.value.body, explained) } }
     },
     return: async () => {
-      exchange.cancel()
+      // What does not come is not waited for.
+      if (isReading) exchange.cancel()
+      else exchange.discard()
       await parts.return().catch(() => undefined)
       return { done: true, value: undefined }
     },
