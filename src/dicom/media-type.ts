@@ -8,6 +8,15 @@ export interface MediaType {
   readonly parameters: ReadonlyMap<string, string>
 }
 
+/** A media range of an `Accept` header. */
+export interface MediaRange extends MediaType {
+  /**
+   * What the range does not stand for: the ranges of weight zero in the same header that say more than this one does
+   * (RFC 9110 12.5.1).
+   */
+  readonly except: readonly MediaType[]
+}
+
 const maxTextLength = 8 * 1024
 const maxRanges = 100
 
@@ -25,19 +34,25 @@ export function parseMediaType(text: string): MediaType | undefined {
 
 /**
  * The value of an `Accept` header or of the query parameter `accept` (PS3.18 8.3.3.1): what the client takes, best
- * first; equals in the order written, what has the weight zero left out. Throws `bad-request`.
+ * first; equals in the order written. What has the weight zero is left out and is an exception from what names less.
+ * Throws `bad-request`.
  */
-export function parseAccept(text: string): MediaType[] {
+export function parseAccept(text: string): MediaRange[] {
   if (text.length > maxTextLength) throw badRequest(`Accept: longer than ${maxTextLength} characters`)
   const ranges = split(text, ',')?.filter((range) => range !== '')
   if (ranges === undefined) throw badRequest('Accept: a quoted value has no closing quote')
   if (ranges.length > maxRanges) throw badRequest(`Accept: more than ${maxRanges} media types`)
-  return ranges
-    .map(parseRange)
+  const weighted = ranges.map(parseRange)
+  const refused = weighted.filter(({ weight }) => weight === 0).map(({ range }) => range)
+  return weighted
     .filter(({ weight }) => weight > 0)
     .sort((a, b) => b.weight - a.weight)
-    .map(({ range }) => range)
+    .map(({ range }) => ({ ...range, except: refused.filter((it) => precision(it) > precision(range)) }))
 }
+
+/** How much a range says: nothing, a type, its subtype, parameters. */
+const precision = ({ type, parameters }: MediaType): number =>
+  type === '*/*' ? 0 : type.endsWith('/*') ? 1 : 2 + parameters.size
 
 function parseRange(text: string): { readonly range: MediaType; readonly weight: number } {
   const [written = '', ...rest] = split(text, ';') ?? []

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import { badRequest, LinkError } from '../core/errors.ts'
-import { type MediaType, parseAccept } from '../dicom/media-type.ts'
+import { type MediaRange, type MediaType, parseAccept } from '../dicom/media-type.ts'
+import { isFormRefused } from '../retrieve/failure.ts'
 import type { Env } from './context.ts'
 
 /** What a request without `transfer-syntax` gets, PS3.18 8.7.3: Explicit VR Little Endian. */
@@ -12,9 +13,9 @@ const maxAlternatives = 8
 /**
  * What the client takes, best first: the query parameter `accept` (PS3.18 8.3.3.1), else the header, else anything.
  */
-export function acceptedTypes(c: Context<Env>): MediaType[] {
+export function acceptedTypes(c: Context<Env>): MediaRange[] {
   const text = acceptParameter(c.req.url) ?? c.req.header('accept')
-  if (text === undefined || text.trim() === '') return [{ type: '*/*', parameters: new Map() }]
+  if (text === undefined || text.trim() === '') return parseAccept('*/*')
   return parseAccept(text)
 }
 
@@ -32,27 +33,55 @@ function acceptParameter(url: string): string | undefined {
 const notAcceptable = (offered: string) =>
   new LinkError('not-acceptable', `nothing of what Accept names can be given; this resource offers ${offered}`)
 
+/** What an answer may be: of a media type, alone or in parts. */
+interface Form {
+  readonly multipart: boolean
+  readonly type: string
+  readonly transferSyntax?: string
+}
+
+/** Whether a range stands for a form, and the same header does not refuse it. */
+const standsFor = (range: MediaRange, form: Form): boolean =>
+  covers(range, form) && !range.except.some((refused) => covers(refused, form) && isOfSyntax(refused, form))
+
+function covers(range: MediaType, { multipart, type }: Form): boolean {
+  if (range.type === '*/*') return true
+  return isMultipart(range.type) === multipart && takes(multipart ? partType(range) : range.type, type)
+}
+
+const isOfSyntax = ({ parameters }: MediaType, { transferSyntax }: Form): boolean =>
+  [undefined, '*', transferSyntax].includes(parameters.get('transfer-syntax'))
+
+const isMultipart = (type: string): boolean => type === 'multipart/related' || type === 'multipart/*'
+
+const partType = ({ parameters }: MediaType): string => (parameters.get('type') ?? '*/*').toLowerCase()
+
+/** Whether a media range covers a media type. */
+function takes(range: string, type: string): boolean {
+  return range === '*/*' || range === type || (range.endsWith('/*') && type.startsWith(range.slice(0, -1)))
+}
+
+const jsonTypes = ['application/dicom+json', 'application/json'] as const
+
 /** DICOM JSON for an answer that is one dataset; named as the client names it. */
-export function negotiateJson(accepted: readonly MediaType[]): string {
+export function negotiateJson(accepted: readonly MediaRange[]): string {
   const contentType = accepted.map(jsonType).find((type) => type !== undefined)
-  if (contentType === undefined) throw notAcceptable('application/dicom+json')
+  if (contentType === undefined) throw notAcceptable(jsonTypes[0])
   return contentType
 }
 
-function jsonType({ type }: MediaType): string | undefined {
-  if (type === 'application/json' || type === 'application/dicom+json') return type
-  return type === '*/*' || type === 'application/*' ? 'application/dicom+json' : undefined
-}
+const jsonType = (range: MediaRange): string | undefined =>
+  jsonTypes.find((type) => standsFor(range, { multipart: false, type }))
 
 /** How to give any number of datasets: as one JSON array, or each as an XML document of its own in multipart/related. */
 export type DatasetsForm = { readonly kind: 'json'; readonly contentType: string } | { readonly kind: 'xml' }
 
 /** What the client likes best of DICOM JSON and DICOM XML, PS3.18 8.7.3.2 and 8.7.5. */
-export function negotiateDatasets(accepted: readonly MediaType[]): DatasetsForm {
+export function negotiateDatasets(accepted: readonly MediaRange[]): DatasetsForm {
   for (const range of accepted) {
     const contentType = jsonType(range)
     if (contentType !== undefined) return { kind: 'json', contentType }
-    if (isMultipart(range.type) && takes(partType(range), 'application/dicom+xml')) return { kind: 'xml' }
+    if (standsFor(range, { multipart: true, type: 'application/dicom+xml' })) return { kind: 'xml' }
   }
   throw notAcceptable('application/dicom+json and multipart/related; type="application/dicom+xml"')
 }
@@ -70,53 +99,61 @@ export interface InstanceChoice {
  * others, gets instances as they are stored: nothing can go wrong in transcoding them. One that names no transfer
  * syntax gets the default one wherever it can be had; files say of themselves in which one they are.
  */
-export function negotiateInstances(accepted: readonly MediaType[], oneInstance: boolean): InstanceChoice[] {
+export function negotiateInstances(accepted: readonly MediaRange[], oneInstance: boolean): InstanceChoice[] {
   const choices = accepted.flatMap((range): InstanceChoice[] => {
-    const transferSyntax = range.parameters.get('transfer-syntax')
-    const ask =
-      transferSyntax === undefined ? { transferSyntax: defaultTransferSyntax, orAsStored: true } : { transferSyntax }
-    switch (range.type) {
-      case '*/*':
-      case 'multipart/*':
-        return [{ single: false, transferSyntax: transferSyntax ?? '*' }]
-      case 'multipart/related':
-        return takes(partType(range), 'application/dicom') ? [{ ...ask, single: false }] : []
-      case 'application/dicom':
-      case 'application/*':
-        return oneInstance ? [{ ...ask, single: true }] : []
-      default:
-        return []
-    }
+    const anything = range.type === '*/*' || range.type === 'multipart/*'
+    const named = range.parameters.get('transfer-syntax') ?? (anything ? '*' : undefined)
+    const transferSyntax = named ?? defaultTransferSyntax
+    const form = formOf(range, { type: 'application/dicom', transferSyntax }, oneInstance)
+    return form ? [{ single: !form.multipart, transferSyntax, ...(named === undefined && { orAsStored: true }) }] : []
   })
   if (choices.length === 0) throw notAcceptable(offeredInstances(oneInstance))
   const stored = choices.filter((choice) => choice.transferSyntax === '*')
   return distinct([...stored, ...choices].map(checkTransferSyntax))
 }
 
-const offeredInstances = (oneInstance: boolean) =>
-  `multipart/related; type="application/dicom"${oneInstance ? ' and application/dicom' : ''}`
+export const offeredInstances = (oneInstance: boolean): string =>
+  `multipart/related; type="application/dicom"${oneInstance ? ' and application/dicom' : ''}, ${asStored}`
 
-/** How to give frames or bulk data. */
+const asStored = 'with transfer-syntax=* as it is stored'
+
+/** The first that a range stands for of parts and, where one object is asked for, that one alone. */
+function formOf(range: MediaRange, form: Omit<Form, 'multipart'>, oneObject: boolean): Form | undefined {
+  const forms = [true, ...(oneObject ? [false] : [])].map((multipart) => ({ ...form, multipart }))
+  return forms.find((it) => standsFor(range, it))
+}
+
+/** How to give frames. */
 export interface PixelChoice extends Omit<InstanceChoice, 'orAsStored'> {
   readonly mediaType: string
 }
 
-/** The alternatives for frames, best first; a single part only for exactly one frame. */
-export function negotiateFrames(accepted: readonly MediaType[], oneFrame: boolean): PixelChoice[] {
-  const choices = accepted.flatMap((range): PixelChoice[] => {
-    const multipart = isMultipart(range.type) || range.type === '*/*'
-    const wanted = multipart ? partType(range) : range.type
-    if (!isPixelType(wanted) || (!multipart && !oneFrame)) return []
-    const anything = wanted === '*/*' || wanted === 'application/*'
-    const mediaType = anything ? 'application/octet-stream' : wanted
-    const byDefault = wanted === 'application/octet-stream' ? defaultTransferSyntax : '*'
-    return [{ single: !multipart, mediaType, transferSyntax: range.parameters.get('transfer-syntax') ?? byDefault }]
-  })
-  if (choices.length === 0) {
-    const alone = oneFrame ? ', or one of them alone' : ''
-    throw notAcceptable(`multipart/related with type application/octet-stream or image/…${alone}`)
-  }
-  return distinct(choices.map(checkTransferSyntax))
+/**
+ * The alternatives for frames, best first; a single part only for exactly one frame. Bytes of which no transfer syntax
+ * is named come, when nothing else can be had, as they are stored (PS3.18 8.7.3.3).
+ */
+export function negotiateFrames(accepted: readonly MediaRange[], oneFrame: boolean): PixelChoice[] {
+  const choices = accepted.flatMap((range) => pixelChoice(range, oneFrame))
+  if (choices.length === 0) throw notAcceptable(offeredFrames(oneFrame))
+  const unnamed = accepted.filter(({ parameters }) => !parameters.has('transfer-syntax'))
+  const stored = unnamed.flatMap((range) => pixelChoice(range, oneFrame, '*'))
+  return distinct([...choices, ...stored].map(checkTransferSyntax))
+}
+
+function pixelChoice(range: MediaRange, oneFrame: boolean, byDefault?: string): PixelChoice[] {
+  const wanted = isMultipart(range.type) ? partType(range) : range.type
+  if (!isPixelType(wanted)) return []
+  const anything = wanted === '*/*' || wanted === 'application/*'
+  const type = anything ? 'application/octet-stream' : wanted
+  const usual = byDefault ?? (wanted === 'application/octet-stream' ? defaultTransferSyntax : '*')
+  const transferSyntax = range.parameters.get('transfer-syntax') ?? usual
+  const form = formOf(range, { type, transferSyntax }, oneFrame)
+  return form ? [{ single: !form.multipart, mediaType: type, transferSyntax }] : []
+}
+
+export const offeredFrames = (oneFrame: boolean): string => {
+  const alone = oneFrame ? ', or one of them alone' : ''
+  return `multipart/related with type application/octet-stream or image/…${alone}, ${asStored}`
 }
 
 const isPixelType = (type: string) => /^(\*\/\*|application\/(\*|octet-stream)|(image|video)\/[\w.+*-]+)$/.test(type)
@@ -126,15 +163,16 @@ const isPixelType = (type: string) => /^(\*\/\*|application\/(\*|octet-stream)|(
  * takes `application/octet-stream` takes everything.
  */
 export function negotiateBulkdata(
-  accepted: readonly MediaType[],
+  accepted: readonly MediaRange[],
   contentType: string,
   total: number,
 ): { readonly single: boolean } {
+  const types = [contentType, 'application/octet-stream']
   for (const range of accepted) {
-    const single = !isMultipart(range.type) && (total === 1 || range.type !== '*/*')
-    if (single && total > 1) continue
-    const wanted = single ? range.type : partType(range)
-    if (takes(wanted, contentType) || takes(wanted, 'application/octet-stream')) return { single }
+    const single = [...(total === 1 ? [true] : []), false].find((it) =>
+      types.some((type) => standsFor(range, { multipart: !it, type })),
+    )
+    if (single !== undefined) return { single }
   }
   throw notAcceptable(`${contentType}, ${total === 1 ? 'alone or ' : ''}in multipart/related`)
 }
@@ -152,22 +190,21 @@ const expansions: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries([...pictures, ...documents, ...films].map((type) => [type, [type]])),
 }
 
+const usualTypes = ['image/jpeg', 'image/png', 'video/mp4', 'application/pdf']
+
 /** Media types of a picture to ask for, best first, PS3.18 table 8.7.4-1. A thumbnail is always an image. */
-export function negotiateRendered(accepted: readonly MediaType[], kind: 'rendered' | 'thumbnail'): string[] {
-  const wanted = accepted
-    .flatMap((range) => expansions[isMultipart(range.type) ? partType(range) : range.type] ?? [])
-    .filter((type) => kind === 'rendered' || type.startsWith('image/'))
+export function negotiateRendered(accepted: readonly MediaRange[], kind: 'rendered' | 'thumbnail'): string[] {
+  const wanted = accepted.flatMap(renderedTypes).filter((type) => kind === 'rendered' || type.startsWith('image/'))
   if (wanted.length > 0) return [...new Set(wanted)].slice(0, maxAlternatives)
   throw notAcceptable(kind === 'thumbnail' ? 'image/jpeg and image/png' : 'image/jpeg, image/png, video and PDF')
 }
 
-const isMultipart = (type: string): boolean => type === 'multipart/related' || type === 'multipart/*'
-
-const partType = ({ parameters }: MediaType): string => (parameters.get('type') ?? '*/*').toLowerCase()
-
-/** Whether a media range covers a media type. */
-function takes(range: string, type: string): boolean {
-  return range === '*/*' || range === type || (range.endsWith('/*') && type.startsWith(range.slice(0, -1)))
+function renderedTypes(range: MediaRange): readonly string[] {
+  const multipart = isMultipart(range.type)
+  const wanted = multipart ? partType(range) : range.type
+  // An archive that is asked for anything could choose what the client refuses.
+  const types = wanted === '*/*' && range.except.length > 0 ? usualTypes : (expansions[wanted] ?? [])
+  return types.filter((type) => standsFor(range, { multipart, type }))
 }
 
 function checkTransferSyntax<Choice extends Pick<InstanceChoice, 'transferSyntax'>>(choice: Choice): Choice {
@@ -180,19 +217,25 @@ function distinct<Choice extends Pick<InstanceChoice, 'transferSyntax'>>(choices
   return [...new Map(choices.map((choice) => [JSON.stringify(choice), choice])).values()].slice(0, maxAlternatives)
 }
 
-/** Asks for one alternative after the other while the answer is that the clusters cannot give it. */
+/**
+ * Asks for one alternative after the other while the answer is that the clusters that have it cannot give it so. When
+ * none is left it throws what speaks of a better time, else `not-acceptable` with what is `offered`.
+ */
 export async function firstAcceptable<Choice, Answer>(
   choices: readonly Choice[],
+  offered: string,
   ask: (choice: Choice) => Promise<Answer>,
 ): Promise<{ readonly choice: Choice; readonly answer: Answer }> {
-  let refusal: unknown
+  const refusals: LinkError[] = []
   for (const choice of choices) {
     try {
       return { choice, answer: await ask(choice) }
     } catch (error) {
-      if (!(error instanceof LinkError) || error.code !== 'not-acceptable') throw error
-      refusal ??= error
+      if (!isFormRefused(error)) throw error
+      refusals.push(error)
     }
   }
-  throw refusal
+  const [first] = refusals
+  const cause = refusals.find(({ code }) => code !== 'not-acceptable')
+  throw cause ?? new LinkError('not-acceptable', `${first?.message}; this resource offers ${offered}`, { cause: first })
 }

@@ -14,6 +14,8 @@ import {
   negotiateDatasets,
   negotiateFrames,
   negotiateInstances,
+  offeredFrames,
+  offeredInstances,
 } from './negotiate.ts'
 import { instanceIn, parseFrames, targetIn } from './parameters.ts'
 
@@ -41,8 +43,9 @@ export function retrieveRoutes(deps: RetrieveRoutesDependencies): Route[] {
 
 async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = targetIn(c)
-  const choices = negotiateInstances(acceptedTypes(c), target.instance !== undefined)
-  const { choice, answer } = await firstAcceptable(choices, ({ single: _, ...wanted }) =>
+  const one = target.instance !== undefined
+  const choices = negotiateInstances(acceptedTypes(c), one)
+  const { choice, answer } = await firstAcceptable(choices, offeredInstances(one), ({ single: _, ...wanted }) =>
     retrieve.instances({ target, ...wanted }, requesterOf(c)),
   )
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/dicom' })
@@ -63,9 +66,10 @@ async function metadata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDep
 async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = instanceIn(c)
   const list = parseFrames(c.req.param('frames') ?? '')
-  const choices = negotiateFrames(acceptedTypes(c), list.length === 1)
-  const { choice, answer } = await firstAcceptable(choices, ({ mediaType, transferSyntax }) =>
-    retrieve.frames({ target, frames: list, mediaType, transferSyntax }, requesterOf(c)),
+  const one = list.length === 1
+  const choices = negotiateFrames(acceptedTypes(c), one)
+  const { choice, answer } = await firstAcceptable(choices, offeredFrames(one), ({ single: _, ...wanted }) =>
+    retrieve.frames({ target, frames: list, ...wanted }, requesterOf(c)),
   )
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/octet-stream' })
 }

@@ -19,7 +19,8 @@ export function noHolderLeft(what: string, errors: readonly ClusterError[]): Lin
   const told = verdicts.map(({ cluster, reason }) => `${cluster} ${reason}`).join(', ')
   if (verdicts.length === 0) return new LinkError('not-found', `${what} is not held by any cluster`, { cause })
   if (!verdicts.every(isFinal)) {
-    return new LinkError('unavailable', `${what} cannot be had at the moment (${told})`, { cause })
+    const formRefused = verdicts.some(({ reason }) => reason === 'unsupported')
+    return new UnavailableError(`${what} cannot be had at the moment (${told})`, { cause, formRefused })
   }
   if (verdicts.every(({ reason }) => reason === 'gone'))
     return new LinkError('gone', `${what} has been removed`, { cause })
@@ -33,6 +34,22 @@ export function noHolderLeft(what: string, errors: readonly ClusterError[]): Lin
   }
   return new LinkError('bad-request', `${what}: the request was refused (${told})`, { cause })
 }
+
+/** Nobody gives it now. */
+class UnavailableError extends LinkError {
+  /** Whether a cluster that answers has it, and cannot represent it as it was asked for. */
+  readonly formRefused: boolean
+
+  constructor(message: string, { cause, formRefused }: { cause: unknown; formRefused: boolean }) {
+    super('unavailable', message, { cause })
+    this.formRefused = formRefused
+  }
+}
+
+/** Whether asking for another representation may help. */
+export const isFormRefused = (error: unknown): error is LinkError =>
+  error instanceof LinkError &&
+  (error.code === 'not-acceptable' || (error instanceof UnavailableError && error.formRefused))
 
 /** What was asked for, in words that name no patient. */
 export function describe({ study, series, instance }: Target, request?: RetrieveRequest): string {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { LinkError } from '../../src/core/errors.ts'
+import { ClusterError, type FailureReason } from '../../src/core/outcome.ts'
 import { parseAccept } from '../../src/dicom/media-type.ts'
 import {
   firstAcceptable,
@@ -10,6 +11,7 @@ import {
   negotiateJson,
   negotiateRendered,
 } from '../../src/http/negotiate.ts'
+import { noHolderLeft } from '../../src/retrieve/failure.ts'
 
 const explicitLittleEndian = '1.2.840.10008.1.2.1'
 const jpeg2000 = '1.2.840.10008.1.2.4.90'
@@ -92,6 +94,16 @@ describe('frames', () => {
     ['video/mp4', true, true, 'video/mp4', '*'],
   ])('%s (one: %s) are given single: %s, as %s in %s', (accept, one, single, mediaType, transferSyntax) => {
     expect(negotiateFrames(parseAccept(accept), one)[0]).toEqual({ single, mediaType, transferSyntax })
+  })
+
+  it('of which no transfer syntax is named come as they are stored when nothing else can be had', () => {
+    const accept = 'multipart/related; type="application/octet-stream", multipart/related; type="image/jpeg";q=0.5'
+    const choices = negotiateFrames(parseAccept(accept), false)
+    expect(choices.map(({ mediaType, transferSyntax }) => [mediaType, transferSyntax])).toEqual([
+      ['application/octet-stream', explicitLittleEndian],
+      ['image/jpeg', '*'],
+      ['application/octet-stream', '*'],
+    ])
   })
 
   it.each([
@@ -194,22 +206,106 @@ describe('datasets', () => {
   })
 })
 
+describe('what a client refuses', () => {
+  it.each([
+    // Accept, one instance?, single
+    ['*/*, multipart/related;q=0', true, true],
+    ['application/dicom;q=0, */*', true, false],
+    ['application/dicom;q=0, application/*;q=0.5, multipart/related', true, false],
+    ['application/*;q=0, application/dicom', true, true],
+  ])('%s gives an instance (one: %s) single: %s', (accept, one, single) => {
+    expect(negotiateInstances(parseAccept(accept), one)[0]?.single).toBe(single)
+  })
+
+  it.each([
+    ['*/*, multipart/related;q=0', false],
+    ['multipart/related; type="application/dicom";q=0, multipart/related', true],
+    ['application/dicom;q=0, application/*', true],
+    [`application/dicom; transfer-syntax=${explicitLittleEndian};q=0, application/dicom`, true],
+    ['multipart/related;q=0.0, */*;q=0', true],
+  ])('%s leaves no form of an instance (one: %s)', (accept, one) => {
+    expect(() => negotiateInstances(parseAccept(accept), one)).toThrow(notAcceptable)
+  })
+
+  it('is not what a transfer syntax of weight zero does not name', () => {
+    const accept = `application/dicom; transfer-syntax=${jpeg2000};q=0, application/dicom`
+    expect(negotiateInstances(parseAccept(accept), true)[0]?.transferSyntax).toBe(explicitLittleEndian)
+  })
+
+  it.each([
+    ['multipart/related; type="image/jp2";q=0, multipart/related; type="image/jp2"; transfer-syntax=*', 1],
+    ['multipart/related; type="application/octet-stream";q=0, multipart/related', 0],
+    ['multipart/related;q=0, */*', 0],
+  ])('%s leaves %d forms of two frames', (accept, count) => {
+    const choices = () => negotiateFrames(parseAccept(accept), false)
+    if (count === 0) expect(choices).toThrow(notAcceptable)
+    else expect(choices()).toHaveLength(count)
+  })
+
+  it.each([
+    ['application/dicom+json;q=0, */*', { kind: 'json', contentType: 'application/json' }],
+    ['application/dicom+json;q=0, application/json;q=0, */*', { kind: 'xml' }],
+  ])('%s gives datasets as %j', (accept, form) => {
+    expect(negotiateDatasets(parseAccept(accept))).toEqual(form)
+  })
+
+  it.each([
+    ['image/jpeg;q=0, */*', ['image/png', 'video/mp4', 'application/pdf']],
+    ['image/jpeg;q=0, image/*', ['image/png']],
+    ['image/*;q=0, */*', ['video/mp4', 'application/pdf']],
+    ['image/*;q=0, image/png', ['image/png']],
+  ])('%s asks for pictures as %j', (accept, types) => {
+    expect(negotiateRendered(parseAccept(accept), 'rendered')).toEqual(types)
+  })
+
+  it('of bulk data is what it does not come as', () => {
+    const single = (accept: string) => negotiateBulkdata(parseAccept(accept), 'application/octet-stream', 1).single
+    expect(single('application/octet-stream;q=0, */*')).toBe(false)
+    expect(single('multipart/*;q=0, */*')).toBe(true)
+    expect(() => single('application/octet-stream;q=0, multipart/*;q=0, */*')).toThrow(notAcceptable)
+  })
+})
+
 describe('alternatives', () => {
-  it('are asked for in turn while the clusters cannot give them', async () => {
+  const unserved = (reason: FailureReason, other: FailureReason = reason) =>
+    noHolderLeft('it', [new ClusterError('north', reason, 'a'), new ClusterError('south', other, 'b')])
+  const asking = (answers: Record<string, unknown>) => {
     const asked: string[] = []
-    const result = await firstAcceptable(['a', 'b', 'c'], async (choice) => {
+    const answer = firstAcceptable(Object.keys(answers), 'bread and butter', async (choice) => {
       asked.push(choice)
-      if (choice === 'a') throw new LinkError('not-acceptable', 'no a')
-      return choice.toUpperCase()
+      const given = answers[choice]
+      if (given instanceof Error) throw given
+      return given
     })
-    expect(result).toEqual({ choice: 'b', answer: 'B' })
+    return { asked, answer }
+  }
+
+  it.each([
+    ['the clusters cannot give it', new LinkError('not-acceptable', 'no a')],
+    ['the clusters that answer cannot give it', unserved('unsupported', 'unreachable')],
+  ])('are asked for in turn while %s', async (_, refusal) => {
+    const { asked, answer } = asking({ a: refusal, b: 'B', c: 'C' })
+    expect(await answer).toEqual({ choice: 'b', answer: 'B' })
     expect(asked).toEqual(['a', 'b'])
   })
 
-  it('end with any other failure', async () => {
-    const ask = async () => {
-      throw new LinkError('not-found', 'nothing')
-    }
-    await expect(firstAcceptable(['a', 'b'], ask)).rejects.toMatchObject({ code: 'not-found' })
+  it.each([
+    ['not-found', new LinkError('not-found', 'nothing')],
+    ['unavailable', unserved('unreachable')],
+  ])('end with any other failure: %s', async (code, failure) => {
+    const { asked, answer } = asking({ a: failure, b: 'B' })
+    await expect(answer).rejects.toMatchObject({ code })
+    expect(asked).toEqual(['a'])
+  })
+
+  it('of which none can be given are a refusal that says what is offered', async () => {
+    const { answer } = asking({ a: unserved('unsupported'), b: unserved('unsupported') })
+    const message = expect.stringMatching(/north unsupported.*this resource offers bread and butter/)
+    await expect(answer).rejects.toMatchObject({ code: 'not-acceptable', message })
+  })
+
+  it('of which one could be given at another time say so', async () => {
+    const { answer } = asking({ a: unserved('unsupported'), b: unserved('unsupported', 'timed-out') })
+    await expect(answer).rejects.toMatchObject({ code: 'unavailable' })
   })
 })
