@@ -52,7 +52,7 @@ export const failover: Scenario = {
         ),
       ),
     ]
-    const title = `${study.instances} instances of ${study.instanceBytes / 1000} KB from two origins, seed ${seed}`
+    const title = `${study.instances} instances of ${study.instanceBytes / 1000} KB from two origins, seed ${seed}; wanted: all complete`
     return [{ title, columns, rows: [row('nobody dies', calm, ''), row('one dies', struck, cut)] }]
   },
 }

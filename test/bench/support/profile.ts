@@ -31,9 +31,9 @@ export async function profiled(
   mkdirSync(dirname(file), { recursive: true })
   renameSync(written, file)
   say(`profile: ${file}`)
-  for (const { self, where } of selfTimes(readFileSync(file, 'utf8')).slice(0, 25)) {
-    say(`  ${(self * 100).toFixed(1).padStart(5)} %  ${where}`)
-  }
+  const profile = JSON.parse(readFileSync(file, 'utf8')) as Profile
+  for (const line of [...top(profile, 25, byFunction), 'of these by file or package', ...top(profile, 15, byFile)])
+    say(line)
 }
 
 interface Profile {
@@ -45,20 +45,25 @@ interface Profile {
   readonly timeDeltas: readonly number[]
 }
 
+type Frame = Profile['nodes'][number]['callFrame']
+
+const shortened = (url: string): string => url.replace(/.*\/(?=(src|node_modules)\/)/, '')
+
+const byFunction = ({ functionName, url, lineNumber }: Frame): string =>
+  `${functionName || '(anonymous)'} ${url && `${shortened(url)}:${lineNumber + 1}`}`
+
+const byFile = ({ functionName, url }: Frame): string =>
+  /^node_modules\/(@[^/]+\/)?[^/]+/.exec(shortened(url))?.[0] ?? (shortened(url) || functionName)
+
 /** Shares of the time, most first; time without work counts. */
-function selfTimes(text: string): { self: number; where: string }[] {
-  const { nodes, samples, timeDeltas } = JSON.parse(text) as Profile
-  const names = new Map(
-    nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [
-      id,
-      `${functionName || '(anonymous)'} ${url.replace(/.*\/(?=(src|node_modules)\/)/, '')}${url ? `:${lineNumber + 1}` : ''}`,
-    ]),
-  )
+function top({ nodes, samples, timeDeltas }: Profile, count: number, key: (frame: Frame) => string): string[] {
+  const keys = new Map(nodes.map(({ id, callFrame }) => [id, key(callFrame)]))
   const spent = new Map<string, number>()
   for (const [index, id] of samples.entries()) {
-    const where = names.get(id) ?? ''
-    spent.set(where, (spent.get(where) ?? 0) + (timeDeltas[index] ?? 0))
+    const name = keys.get(id) ?? ''
+    spent.set(name, (spent.get(name) ?? 0) + (timeDeltas[index] ?? 0))
   }
   const all = timeDeltas.reduce((sum, delta) => sum + delta, 0)
-  return [...spent].map(([where, time]) => ({ where, self: time / all })).toSorted((a, b) => b.self - a.self)
+  const most = [...spent].toSorted((a, b) => b[1] - a[1]).slice(0, count)
+  return most.map(([name, time]) => `${((100 * time) / all).toFixed(1).padStart(7)} %  ${name}`)
 }
