@@ -18,12 +18,14 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   link: ['core', 'dicom'],
   db: pure,
   clusters: [...pure, 'db'],
+  render: ['core', 'dicom'],
   ...Object.fromEntries(features.map((feature) => [feature, parts])),
+  retrieve: [...parts, 'render'],
   // Its constants: the scopes there are, what counts as loopback.
   http: [...parts, ...features, 'config'],
   demo: [...parts, ...features],
   config: ['core'],
-  compose: [...parts, ...features, 'http', 'demo', 'config'],
+  compose: [...parts, ...features, 'render', 'http', 'demo', 'config'],
   cli: [...parts, ...features, 'config', 'compose'],
   main: [...parts, ...features, 'http', 'demo', 'config', 'compose', 'cli'],
 }
@@ -34,6 +36,7 @@ const owners: readonly { readonly packages: RegExp; readonly folder: string }[] 
   { packages: /^undici(\/|$)/, folder: 'clusters' },
   { packages: /^(drizzle-orm|postgres|@electric-sql\/pglite)(\/|$)/, folder: 'db' },
   { packages: /^dcmjs(\/|$)/, folder: 'dicom' },
+  { packages: /^(dcmjs-codecs|fast-png)(\/|$)/, folder: 'render' },
 ]
 
 export interface Import {

@@ -13,7 +13,7 @@ export interface FoundElement {
 }
 
 /** Where elements may lie: between two offsets, in one encoding. */
-interface Region {
+export interface Region {
   readonly begin: number
   readonly limit: number
   readonly encoding: Encoding
@@ -51,7 +51,7 @@ async function elementIn({ window }: OpenedFile, region: Region, tag: number): P
 }
 
 /** The inside of the item with that number, from 1. */
-async function itemOf({ window }: OpenedFile, owner: Element, region: Region, number: number) {
+export async function itemOf({ window }: OpenedFile, owner: Element, region: Region, number: number) {
   const encoding = encodingInside(owner, region.encoding)
   const limit = owner.length === undefinedLength ? region.limit : owner.valueOffset + owner.length
   let offset = owner.valueOffset
