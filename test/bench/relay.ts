@@ -24,8 +24,8 @@ const [direct, plain, tuned, proxy, two] = ['directly', 'nginx, defaults', 'ngin
 export const relay: Scenario = {
   name: 'relay',
   about: 'a large study, its first byte, and single frames: directly, through nginx and through the proxy',
+  missing: !nginxAvailable && nginxMissing,
   async run(say) {
-    if (!nginxAvailable) throw new Error(nginxMissing)
     await using puller = startPuller()
     const simulated = await beforeSimulated(puller, say)
     return [...simulated, ...(orthancAvailable ? await beforeOrthanc(puller) : [])]

@@ -60,6 +60,10 @@ if (unknown.length > 0) {
 write(machine())
 for (const scenario of scenarios.filter(({ name }) => wanted.length === 0 || wanted.includes(name))) {
   write(`\n${scenario.name}: ${scenario.about}`)
+  if (scenario.missing) {
+    write(`  ${scenario.missing}`)
+    continue
+  }
   const tables = await scenario.run((line) => write(`  ${line}`))
   keep(scenario.name, tables)
   for (const table of tables) write(`\n${tableText(table)}`)

@@ -5,6 +5,8 @@ export interface Scenario {
   readonly name: string
   /** What is measured, in a sentence. */
   readonly about: string
+  /** What it needs that is not here, and how to get it; it is left out then. */
+  readonly missing?: string | false
   /** Tells its progress to `say`; the tables are its result. */
   run(say: (line: string) => void): Promise<Table[]>
 }

@@ -13,7 +13,7 @@ const binary = folders.map((folder) => join(folder, 'nginx')).find((file) => exi
 export const nginxAvailable = binary !== undefined
 
 export const nginxMissing =
-  'nginx: left out, it is not installed here; apt-get install -y --no-install-recommends nginx, ' +
+  'left out, nginx is not installed here; apt-get install -y --no-install-recommends nginx, ' +
   'then systemctl disable --now nginx: only the program is wanted'
 
 export interface NginxOptions {
