@@ -55,15 +55,17 @@ const byFunction = ({ functionName, url, lineNumber }: Frame): string =>
 const byFile = ({ functionName, url }: Frame): string =>
   /^node_modules\/(@[^/]+\/)?[^/]+/.exec(shortened(url))?.[0] ?? (shortened(url) || functionName)
 
-/** Shares of the time, most first; time without work counts. */
+/** Shares of the time, most first; time without work counts, starting the profiler does not. */
 function top({ nodes, samples, timeDeltas }: Profile, count: number, key: (frame: Frame) => string): string[] {
   const keys = new Map(nodes.map(({ id, callFrame }) => [id, key(callFrame)]))
+  const starting = new Set(nodes.filter(({ callFrame }) => callFrame.url === 'node:inspector').map(({ id }) => id))
   const spent = new Map<string, number>()
   for (const [index, id] of samples.entries()) {
+    if (starting.has(id)) continue
     const name = keys.get(id) ?? ''
     spent.set(name, (spent.get(name) ?? 0) + (timeDeltas[index] ?? 0))
   }
-  const all = timeDeltas.reduce((sum, delta) => sum + delta, 0)
+  const all = spent.values().reduce((sum, time) => sum + time, 0)
   const most = [...spent].toSorted((a, b) => b[1] - a[1]).slice(0, count)
   return most.map(([name, time]) => `${((100 * time) / all).toFixed(1).padStart(7)} %  ${name}`)
 }
