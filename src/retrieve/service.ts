@@ -22,9 +22,11 @@ import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
 import { rankHolders, standingsOf } from './choose.ts'
 import { explain, type RetrieveReport } from './explain.ts'
 import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
+import type { InHand } from './in-hand.ts'
+import { countOf, Inventories } from './inventories.ts'
 import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
 import { firstToDeliver, identified, prime } from './relay.ts'
-import { type Fetch, type Item, planUnion, relayUnion } from './union.ts'
+import { type Fetch, type Item, planUnion, type RelayOptions, relaySole, relayUnion } from './union.ts'
 
 /** Known before the first byte: 206 when something of the union cannot be had or a cluster is silent. */
 export interface RetrieveAnswer<Body> {
@@ -36,6 +38,8 @@ export interface RetrieveAnswer<Body> {
    * already. Throws in the middle when nothing can complete it; the connection is then aborted, never closed well.
    */
   readonly body: Body
+  /** Set when all of it is in memory; then `body` may be read any number of times. */
+  readonly inHand?: InHand
 }
 
 export interface InstancesRequest extends Omit<ObjectRequest, 'kind'> {
@@ -83,20 +87,31 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   const locators = new Locators(deps)
   const maxBytes = deps.maxBufferedPartBytes
 
+  const inventories = new Inventories()
+
+  const rank = (holders: readonly Holder[], series: Target['series']) =>
+    rankHolders(standingsOf(holders, deps.status()), series)
   const ranked = (holders: readonly Holder[], series: Target['series']) =>
-    rankHolders(standingsOf(holders, deps.status()), series).map(({ cluster }) => cluster)
+    rank(holders, series).map(({ cluster }) => cluster)
 
   /** The union of all copies below a target, in one representation. */
-  async function wholeUnion<T>(target: Target, fetch: Fetch<T>, { audience, signal }: Requester) {
+  async function wholeUnion<T>(
+    target: Target,
+    fetch: Fetch<T>,
+    { audience, signal }: Requester,
+    options: RelayOptions = {},
+  ) {
     const { holders, silent } = await locators.for(audience).locate(target.study, signal)
     const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
-    if (holding.length === 0) throw noHolderLeft(describe(target), silent)
+    const [sole] = holding
+    if (!sole) throw noHolderLeft(describe(target), silent)
+    if (holding.length === 1 && countOf(sole, target) !== undefined) {
+      const body = relaySole(target, sole, fetch, { inventories, signal })
+      return unionAnswer(target, body, silent)
+    }
     using budget = new Budget(deps.clock, signal)
-    const union = await planUnion(target, ranked(holding, target.series), budget)
-    const doubts = [...silent, ...union.silent]
-    const body = await prime(relayUnion(target, union, fetch))
-    if (!body) throw noHolderLeft(describe(target), doubts)
-    return { status: doubts.length > 0 ? 206 : 200, warnings: incompleteBecause(doubts), body } as const
+    const union = await planUnion(target, rank(holding, target.series), inventories, budget)
+    return unionAnswer(target, relayUnion(target, union, fetch, options), [...silent, ...union.silent])
   }
 
   /** One object from one cluster: from where it is likely to be, else from wherever it is. */
@@ -140,7 +155,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     if (target.instance) return target
     const { holders, silent } = await locators.for(audience).locate(target.study, signal)
     using budget = new Budget(deps.clock, signal)
-    const { sources } = await planUnion(target, ranked(holders, target.series).slice(0, 1), budget)
+    const { sources } = await planUnion(target, rank(holders, target.series).slice(0, 1), inventories, budget)
     const instances = sources.flatMap(({ inventory }) => [...(inventory ?? [])])
     const middle = instances[Math.floor(instances.length / 2)]
     if (!middle) throw noHolderLeft(describe(target), silent)
@@ -153,7 +168,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       if (target.instance) return oneInstance(request, requester)
       const fetch: Fetch<Part> = (cluster, part, patience) =>
         fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, requester.signal)
-      return wholeUnion(target, fetch, requester)
+      return wholeUnion(target, fetch, requester, { now: () => deps.clock.now() })
     },
 
     frames: (request, requester) => oneObject(request.target, { kind: 'frames', ...request }, requester),
@@ -192,6 +207,17 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
 
     forget: (study) => locators.forget(study),
   }
+}
+
+/** 206 when it cannot be told whether it is all there is. */
+async function unionAnswer<T>(
+  target: Target,
+  items: AsyncIterable<T>,
+  doubts: readonly ClusterError[],
+): Promise<RetrieveAnswer<AsyncIterable<T>>> {
+  const body = await prime(items)
+  if (!body) throw noHolderLeft(describe(target), doubts)
+  return { status: doubts.length > 0 ? 206 : 200, warnings: incompleteBecause(doubts), body }
 }
 
 /** An object that was asked for where it was likely to be, in vain. */

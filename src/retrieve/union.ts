@@ -1,10 +1,13 @@
 import type { Cluster, Patience, Target } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
-import { type Inventory, takeInventory } from '../clusters/inventory.ts'
+import type { Inventory } from '../clusters/inventory.ts'
 import { LinkError } from '../core/errors.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { describe, noHolderLeft } from './failure.ts'
+import { countOf, type Inventories } from './inventories.ts'
+import type { Holder } from './locate.ts'
+import { canHelp, relayTogether, Wait } from './together.ts'
 
 /** The instances below a target that several clusters hold between them, and who holds which. */
 export interface Union {
@@ -13,16 +16,24 @@ export interface Union {
   readonly silent: readonly ClusterError[]
 }
 
-interface Source {
+export interface Source {
   readonly cluster: Cluster
   /** Absent when it was not to be had; the cluster is asked for everything, after the others. */
   readonly inventory?: Inventory
 }
 
 /** Takes the inventory of each holder; throws only when the caller left. */
-export async function planUnion(target: Target, holders: readonly Cluster[], budget: Budget): Promise<Union> {
-  const outcomes = await fanOut(holders, budget, (cluster, signal) => takeInventory(cluster, target, signal))
-  const sources = holders.map((cluster, index): Source => {
+export async function planUnion(
+  target: Target,
+  holders: readonly Holder[],
+  inventories: Inventories,
+  budget: Budget,
+): Promise<Union> {
+  const byCluster = new Map(holders.map((holder) => [holder.cluster, holder]))
+  const outcomes = await fanOut([...byCluster.keys()], budget, (cluster, signal) =>
+    inventories.of(byCluster.get(cluster) as Holder, target, signal),
+  )
+  const sources = holders.map(({ cluster }, index): Source => {
     const outcome = outcomes[index]
     return outcome?.status === 'ok' ? { cluster, inventory: outcome.value } : { cluster }
   })
@@ -41,22 +52,75 @@ export interface Item<T> {
 /** Asks a cluster for all it has below a target. */
 export type Fetch<T> = (cluster: Cluster, target: Target, patience: Patience) => AsyncIterable<Item<T>>
 
+/** What was done before a union is relayed: instances given, and why a cluster did not give more. */
+interface Begun {
+  readonly given: Set<Uid>
+  readonly failures: Map<Cluster, ClusterError>
+}
+
+/**
+ * All that the only holder of something sends. It has said how many instances there are: only when fewer come is its
+ * inventory taken, and what is missing asked for one by one.
+ */
+export async function* relaySole<T>(
+  target: Target,
+  holder: Holder,
+  fetch: Fetch<T>,
+  { inventories, signal }: { readonly inventories: Inventories; readonly signal: AbortSignal },
+): AsyncGenerator<T> {
+  const { cluster } = holder
+  const given = new Set<Uid>()
+  const failures = new Map<Cluster, ClusterError>()
+  try {
+    yield* takeNew(given, fetch(cluster, target, { patient: true }))
+    if (given.size >= (countOf(holder, target) ?? Number.POSITIVE_INFINITY)) return
+    failures.set(cluster, contradiction(cluster))
+  } catch (thrown) {
+    if (!(thrown instanceof ClusterError)) throw thrown
+    failures.set(cluster, thrown)
+  }
+  const inventory = await inventories.of(holder, target, signal).catch((thrown: unknown) => {
+    if (!(thrown instanceof ClusterError)) throw thrown
+    return undefined
+  })
+  const union = { sources: inventory ? [{ cluster, inventory }] : [], silent: [] }
+  yield* relayUnion(target, union, fetch, { begun: { given, failures } })
+}
+
+export interface RelayOptions {
+  /** Milliseconds; given when sources that hold a client up may be helped by asking others for single instances. */
+  readonly now?: () => number
+  readonly begun?: Begun
+}
+
 /**
  * Yields every instance of the union once. Sources are asked in their order for what is still missing; one that fails
  * loses its turn and the others complete the answer; those that broke down get one more try, instance by instance,
- * since one bad instance can spoil an archive's whole answer. Throws when something is left that nobody gave: before
- * the first instance what the sources' failures amount to, later that the answer cannot be completed.
+ * since one bad instance can spoil an archive's whole answer. When the client has to wait for a source, the others
+ * help. Throws when something is left that nobody gave: before the first instance what the sources' failures amount to,
+ * later that the answer cannot be completed.
  */
-export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<T>): AsyncGenerator<T> {
-  const progress = new Progress(union)
-  const failures = new Map<Cluster, ClusterError>()
+export async function* relayUnion<T>(
+  target: Target,
+  union: Union,
+  fetch: Fetch<T>,
+  { now, begun = { given: new Set(), failures: new Map() } }: RelayOptions = {},
+): AsyncGenerator<T> {
+  const { given, failures } = begun
+  const progress = new Progress(union, given)
 
   for (const { cluster, inventory, pieces, tries, patient } of attempts(target, union, progress, failures)) {
+    const able = () => union.sources.filter((source) => !failures.has(source.cluster))
+    const wait = now && new Wait(now)
     let left = tries
     for (const piece of pieces) {
       try {
         const items = fetch(cluster, piece, { patient })
-        yield* inventory ? progress.takeMissing(items) : progress.takeNew(items)
+        const watched = wait?.over(items, () => canHelp(cluster, able(), progress)) ?? items
+        yield* inventory ? progress.takeMissing(watched) : takeNew(given, watched)
+        if (!wait?.isLong) continue
+        yield* relayTogether(target.study, able(), progress, { fetch, failures })
+        break
       } catch (thrown) {
         if (!(thrown instanceof ClusterError)) throw thrown
         failures.set(cluster, thrown)
@@ -64,31 +128,31 @@ export async function* relayUnion<T>(target: Target, union: Union, fetch: Fetch<
       }
     }
     if (inventory && progress.lacksAnyOf(inventory) && isContradicted(failures.get(cluster))) {
-      failures.set(cluster, new ClusterError(cluster.id, 'malformed', 'does not send what it lists'))
+      failures.set(cluster, contradiction(cluster))
     }
   }
   // What only an uncounted source may have had is known to be doubtful: the answer is a 206 already.
   const counted = union.sources.some(({ inventory }) => inventory)
   if (progress.missing.size === 0 && (counted || failures.size === 0)) return
   const errors = [...failures.values()]
-  if (progress.given === 0) throw noHolderLeft(describe(target), errors)
+  if (given.size === 0) throw noHolderLeft(describe(target), errors)
   throw new LinkError('bad-gateway', `not all instances of ${describe(target)} can be had`, { cause: errors.at(-1) })
 }
+
+const contradiction = (cluster: Cluster) => new ClusterError(cluster.id, 'malformed', 'does not send what it lists')
 
 /** No failure, or that it does not have it: both are untrue of what a cluster has just listed. */
 const isContradicted = (failure: ClusterError | undefined) => failure === undefined || failure.reason === 'not-found'
 
 /** What was given and what is known to be missing. */
-class Progress {
+export class Progress {
   readonly missing: Map<Uid, Uid>
-  readonly #given = new Set<Uid>()
+  readonly #given: Set<Uid>
 
-  constructor({ sources }: Union) {
-    this.missing = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
-  }
-
-  get given(): number {
-    return this.#given.size
+  constructor({ sources }: Pick<Union, 'sources'>, given: Set<Uid>) {
+    const listed = sources.flatMap(({ inventory }) => [...(inventory ?? [])])
+    this.missing = new Map(listed.filter(([instance]) => !given.has(instance)))
+    this.#given = given
   }
 
   lacksAnyOf(inventory: Inventory): boolean {
@@ -104,14 +168,14 @@ class Progress {
       } else if (this.missing.size === 0) return
     }
   }
+}
 
-  /** Passes on what was not given before, to the end: nobody knows what to expect. */
-  async *takeNew<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
-    for await (const { instance, value } of items) {
-      if (this.#given.has(instance)) continue
-      this.#given.add(instance)
-      yield value
-    }
+/** Passes on what was not given before, to the end: nobody knows what to expect. */
+async function* takeNew<T>(given: Set<Uid>, items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
+  for await (const { instance, value } of items) {
+    if (given.has(instance)) continue
+    given.add(instance)
+    yield value
   }
 }
 
@@ -143,6 +207,7 @@ function* attempts(
     return wanted.every((instance) => others.some(({ inventory }) => inventory?.has(instance)))
   }
   for (const { cluster, inventory } of sources) {
+    if (failures.has(cluster)) continue
     const pieces = inventory ? largePieces(inventory, missing, target) : [target]
     const patient = !isElsewhere(cluster)
     yield { cluster, inventory, pieces, tries: 1, patient }

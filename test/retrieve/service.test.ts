@@ -77,7 +77,7 @@ describe('a study', () => {
     const dying = cluster('north', made)
     dying.faults.diesAfter = 2
     const answer = await service([dying]).instances(whole, requester)
-    dying.held.delete(made[3]?.instance ?? '')
+    dying.faults.poison = new Set([made[3]?.instance ?? ''])
     await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
   })
 

@@ -1,0 +1,162 @@
+import { describe, expect, it } from 'vitest'
+import type { RetrieveRequest } from '../../src/clusters/cluster.ts'
+import type { Parts } from '../../src/dicom/multipart.ts'
+import type { Uid } from '../../src/dicom/uid.ts'
+import { createRetrieveService } from '../../src/retrieve/service.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
+import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+
+const requester = { audience: 'internal', signal: new AbortController().signal } as const
+const study = madeUid() as Uid
+const series = madeUid() as Uid
+const whole = { target: { study }, transferSyntax: '*' }
+
+const instances = (count: number): MadeInstance[] =>
+  Array.from({ length: count }, (_, index) => madeInstance({ study, series, instanceNumber: index + 1 }))
+
+function service(clusters: readonly MemoryCluster[], clock = new FakeClock()) {
+  return createRetrieveService({
+    clusters,
+    queries: new Map(),
+    status: () => [],
+    index: { holdersOf: async () => [], remember: () => undefined, forget: () => undefined },
+    clock,
+    bulkdataKey: Buffer.from('key'),
+    maxBufferedPartBytes: 1024 * 1024,
+  })
+}
+
+const cluster = (id: string, held: readonly MadeInstance[], options = {}): MemoryCluster =>
+  held.reduce((made, instance) => made.add(instance), new MemoryCluster(id, options))
+
+const uidsOf = (made: readonly MadeInstance[]) => made.map(({ instance }) => instance).toSorted()
+const inventoriesOf = ({ searches }: MemoryCluster) => searches.filter(({ level }) => level === 'instance').length
+const singlesOf = ({ retrieves }: MemoryCluster) =>
+  retrieves.flatMap((request) => ('target' in request ? (request.target.instance ?? []) : []))
+
+describe('a study of one holder', () => {
+  it('comes without its inventory when as many instances come as there are', async () => {
+    const made = instances(5)
+    const north = cluster('north', made)
+    const { status, body } = await service([north, cluster('south', [])]).instances(whole, requester)
+    expect([...(await collect(body)).keys()].toSorted()).toEqual(uidsOf(made))
+    expect(status).toBe(200)
+    expect(inventoriesOf(north)).toBe(0)
+  })
+
+  it('is completed instance by instance when fewer come than there are', async () => {
+    const made = instances(5)
+    const north = new Forgetful('north', 2)
+    for (const instance of made) north.add(instance)
+    const { body } = await service([north]).instances(whole, requester)
+    expect([...(await collect(body)).keys()].toSorted()).toEqual(uidsOf(made))
+    expect(singlesOf(north).toSorted()).toEqual(uidsOf(made.slice(2)))
+  })
+})
+
+describe('inventories', () => {
+  it('are taken once while the copies keep their size', async () => {
+    const made = instances(3)
+    const both = [cluster('north', made), cluster('south', made.slice(1))]
+    const retrieve = service(both)
+    for (let time = 0; time < 3; time++) await collect((await retrieve.instances(whole, requester)).body)
+    expect(both.map(inventoriesOf)).toEqual([1, 1])
+  })
+
+  it('are taken again when a copy has grown', async () => {
+    const made = instances(4)
+    const [north, south] = [cluster('north', made.slice(0, 2)), cluster('south', made.slice(1, 3))]
+    const retrieve = service([north, south])
+    await collect((await retrieve.instances(whole, requester)).body)
+    north.add(made[3] as MadeInstance)
+    retrieve.forget(study)
+    expect((await collect((await retrieve.instances(whole, requester)).body)).size).toBe(4)
+  })
+})
+
+describe('a study that its reader has to wait for', () => {
+  it('comes from all holders at the same time, each instance once', async () => {
+    const clock = new FakeClock()
+    const made = instances(40)
+    const [slow, other] = [new Slow('north', clock, 300), cluster('south', made)]
+    for (const instance of made) slow.add(instance)
+    const { body } = await service([slow, other], clock).instances(whole, requester)
+    const got = await collect(body)
+    expect([...got.keys()].toSorted()).toEqual(uidsOf(made))
+    for (const { instance, bytes } of made) expect(got.get(instance as Uid)).toEqual(Buffer.from(bytes))
+    const [fromSlow, fromOther] = [singlesOf(slow), singlesOf(other)]
+    expect(fromSlow.length).toBeGreaterThan(0)
+    expect(fromOther.length).toBeGreaterThan(0)
+    expect(new Set([...fromSlow, ...fromOther]).size).toBe(fromSlow.length + fromOther.length)
+  })
+
+  it('comes whole when a holder dies that was asked to help', async () => {
+    const clock = new FakeClock()
+    const made = instances(40)
+    const [slow, other] = [new Slow('north', clock, 300), cluster('south', made)]
+    for (const instance of made) slow.add(instance)
+    other.faults.poison = new Set(made.map(({ instance }) => instance))
+    const { body } = await service([slow, other], clock).instances(whole, requester)
+    expect([...(await collect(body)).keys()].toSorted()).toEqual(uidsOf(made))
+  })
+
+  it('comes from its holder alone when it is the client that is slow', async () => {
+    const clock = new FakeClock()
+    const made = instances(40)
+    const [north, south] = [cluster('north', made), cluster('south', made)]
+    const { body } = await service([north, south], clock).instances(whole, requester)
+    let count = 0
+    for await (const part of body) {
+      await Array.fromAsync(part.body)
+      await clock.advance(300)
+      count++
+    }
+    expect(count).toBe(40)
+    expect([north.retrieves.length, south.retrieves.length]).toEqual([1, 0])
+  })
+})
+
+/** Leaves out the end of every answer of several instances. */
+class Forgetful extends MemoryCluster {
+  readonly #most: number
+
+  constructor(id: string, most: number) {
+    super(id)
+    this.#most = most
+  }
+
+  override async retrieve(request: RetrieveRequest): Promise<Parts> {
+    return firstOf(await super.retrieve(request), this.#most)
+  }
+}
+
+async function* firstOf(parts: Parts, most: number): Parts {
+  let given = 0
+  for await (const part of parts) {
+    if (given++ < most) yield part
+  }
+}
+
+/** Takes its time for every part. */
+class Slow extends MemoryCluster {
+  readonly #clock: FakeClock
+  readonly #perPartMs: number
+
+  constructor(id: string, clock: FakeClock, perPartMs: number) {
+    super(id, { priority: 9 })
+    this.#clock = clock
+    this.#perPartMs = perPartMs
+  }
+
+  override async retrieve(request: RetrieveRequest): Promise<Parts> {
+    return this.#slowed(await super.retrieve(request))
+  }
+
+  async *#slowed(parts: Parts): Parts {
+    for await (const part of parts) {
+      await this.#clock.advance(this.#perPartMs)
+      yield part
+    }
+  }
+}
