@@ -32,6 +32,7 @@ EXPOSE 8080
 # From inside, so over loopback, whatever else the configuration listens on; needs no credentials.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/healthz').then((it) => process.exit(it.ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "/app/dist/main.js"]
+# Buffers that are passed on are freed soon: half the processor time of relaying a study, docs/operations.md.
+ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/main.js"]
 # The configuration is mounted. It has to configure "auth": without it the proxy listens on the container's loopback only.
 CMD ["serve", "--config", "/etc/dicomweb-link/config.yaml", "--data-dir", "/data"]

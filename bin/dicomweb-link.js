@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --max-semi-space-size=8
 // Plain JavaScript without imports: it has to run on the Node that is too old for everything else.
 const [major] = process.versions.node.split('.')
 if (Number(major) < 24) {

@@ -109,7 +109,10 @@ class Client implements Disposable {
     if (waiting && (waiting.event === 'finish' ? writableFinished : !writableNeedDrain)) waiting.resolve()
   }
 
-  readonly #left = () => this.#fail(new LinkError('cancelled', 'the client left before its answer was complete'))
+  readonly #left = () => {
+    if (this.#outgoing.writableFinished) return
+    this.#fail(new LinkError('cancelled', 'the client left before its answer was complete'))
+  }
 
   /** Also when nothing is written because the source is silent, which is not the client's fault. */
   readonly #idled = () => {

@@ -108,7 +108,7 @@ export interface Proxy extends Running {
 export const startProxy = async (options: ProxyOptions = {}): Promise<Proxy> => {
   const own = await mkdtemp(join(tmpdir(), 'dicomweb-link-proxy-'))
   const dataDir = options.dataDir ?? join(own, 'data')
-  const args = ['src/main.ts', 'serve', '--data-dir', dataDir, ...(options.args ?? [])]
+  const args = ['--max-semi-space-size=8', 'src/main.ts', 'serve', '--data-dir', dataDir, ...(options.args ?? [])]
   if (options.config) {
     const file = join(own, 'config.json')
     await writeFile(file, JSON.stringify({ listen: { host: '127.0.0.1', port: 0 }, ...options.config }))
