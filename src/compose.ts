@@ -11,7 +11,7 @@ import { MonitoredCluster } from './clusters/health.ts'
 import { type Clusters, createClusters } from './clusters/registry.ts'
 import { querySwitches } from './clusters/visible.ts'
 import { attributesServiceOf } from './compose/attributes.ts'
-import { locationIndex } from './compose/location-index.ts'
+import { type KnownLocations, locationIndex } from './compose/location-index.ts'
 import { queryServiceOf } from './compose/query.ts'
 import type { ClusterConfig, Config } from './config/schema.ts'
 import { keysWithoutEffect } from './config/without-effect.ts'
@@ -69,11 +69,13 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     // Bulk data of uploads that a crash cut off.
     await rm(spoolDir(config), { recursive: true, force: true })
     if (demo) await seedDemo(clusters.all, say)
-    const replication = resources.adopt(replicationOf(config, { db, clusters, log, metrics }), (it) => it.stop())
+    const index = locationIndex(db, log)
+    const replication = resources.adopt(replicationOf(config, { db, clusters, index, log, metrics }), (it) => it.stop())
     replication.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const server = await serveHttp(config, { db, clusters, replication, mappings, log, metrics, pages: pages.app })
+    const parts = { db, clusters, index, replication, mappings, log, metrics, pages: pages.app }
+    const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(config)) {
       log.warn({ text }, 'config-without-effect')
@@ -146,7 +148,12 @@ const pace: Pace = {
 }
 const leaseMs = 60_000
 
-function replicationOf(config: Config, { db, clusters, log, metrics }: Parts & { clusters: Clusters }): Replication {
+interface LocatedParts extends Parts {
+  readonly clusters: Clusters
+  readonly index: KnownLocations
+}
+
+function replicationOf(config: Config, { db, clusters, index, log, metrics }: LocatedParts): Replication {
   const owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
   const queue: JobQueue<jobs.ClaimedJob> = {
     request: (study, targets) => jobs.requestConverge(db, study, targets),
@@ -162,7 +169,9 @@ function replicationOf(config: Config, { db, clusters, log, metrics }: Parts & {
   })
   const sourcesFor = (study: Uid, target: string) => replicationSources(db, clusters.all, study, target)
   const { maxBufferedPartBytes } = config.limits
-  return createReplication({ targets, sourcesFor, queue, clock, log, telemetry: metrics, pace, maxBufferedPartBytes })
+  const { found } = index
+  const common = { clock, log, telemetry: metrics, pace, maxBufferedPartBytes }
+  return createReplication({ targets, sourcesFor, queue, found, ...common })
 }
 
 /** Home and the linked clusters that were seen to hold something of the study; never a third party's content. */
@@ -171,17 +180,15 @@ async function replicationSources(db: Database, all: readonly Cluster[], study: 
   return all.filter(({ id, role }) => id !== target && (role === 'home' || (role === 'linked' && holders.has(id))))
 }
 
-interface HttpParts extends Parts {
-  readonly clusters: Clusters
+interface HttpParts extends LocatedParts {
   readonly replication: Replication
   readonly mappings: MappingsService
   readonly pages: ReturnType<typeof viewer>
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, replication, mappings, log, metrics, pages } = parts
+  const { db, clusters, index, replication, mappings, log, metrics, pages } = parts
   const lifecycle = { draining: false }
-  const index = locationIndex(db, log)
   const retrieve = createRetrieveService({
     clusters: clusters.all,
     queries: querySwitches(config.clusters),

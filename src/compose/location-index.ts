@@ -12,12 +12,17 @@ const countedMs = 60_000
 /** An answer does not wait longer to say so. */
 const countTimeoutMs = 1000
 
+export type KnownLocations = ReturnType<typeof locationIndex>
+
 /** Where studies were seen, in the database. What cannot be written is only a hint lost: it is logged, not thrown. */
 export function locationIndex(db: Database, log: Log) {
   const notUpdated = (thrown: unknown): undefined =>
     void log.warn({ error: toError(thrown).message }, 'index-unavailable')
   const remember = (holdings: readonly { study: Uid; cluster: string; instances?: number }[]): void => {
     rememberHolders(db, holdings).catch(notUpdated)
+  }
+  const forget = (study: Uid, cluster: string): void => {
+    forgetHolder(db, study, cluster).catch(notUpdated)
   }
   const counts = new LRUCache<string, number>({
     max: 256,
@@ -28,8 +33,12 @@ export function locationIndex(db: Database, log: Log) {
     rememberAll: remember,
     remember: (study: Uid, holders: readonly { cluster: string; instances?: number }[]) =>
       remember(holders.map((holder) => ({ study, ...holder }))),
-    forget: (study: Uid, cluster: string): void => {
-      forgetHolder(db, study, cluster).catch(notUpdated)
+    forget,
+    /** What inventories of clusters said: how many instances of the study each holds. */
+    found: (study: Uid, held: ReadonlyMap<string, number>): void => {
+      const holders = [...held].filter(([, instances]) => instances > 0)
+      remember(holders.map(([cluster, instances]) => ({ study, cluster, instances })))
+      for (const [cluster, instances] of held) if (instances === 0) forget(study, cluster)
     },
     holdersOf: async (study: Uid) => {
       const holders = await holdersOf(db, study).catch(notUpdated)

@@ -123,18 +123,28 @@ function createStateMetrics(registry: Registry): (snapshot: Snapshot) => void {
     new Gauge({ name: `dicomweb_link_${name}`, help, labelNames: [...labelNames], registers: [registry] })
   const up = gauge('cluster_up', '1 up, 0 down; absent while unknown.', ['cluster', 'role'])
   const breaker = gauge('cluster_breaker', '1 for the state the breaker is in.', ['cluster', 'state'])
-  const latency = gauge('cluster_latency_seconds', 'Decaying average of the time to the first byte.', ['cluster'])
+  const latency = gauge('cluster_latency_seconds', 'Decaying average of the time to the first byte of questions.', [
+    'cluster',
+  ])
+  const firstByte = gauge(
+    'cluster_first_byte_seconds',
+    'Decaying average of the time to the first byte of retrievals.',
+    ['cluster'],
+  )
+  const throughput = gauge('cluster_throughput_bytes_per_second', 'Decaying average of one connection.', ['cluster'])
   const pool = gauge('cluster_pool', 'Requests on their way and waiting for a connection.', ['cluster', 'use'])
   const depth = gauge('converge_queue_depth', 'Studies that wait to be replicated.', ['cluster'])
   const oldest = gauge('converge_queue_oldest_age_seconds', 'Age of the oldest of them.', ['cluster'])
-  const all = [up, breaker, latency, pool, depth, oldest]
+  const all = [up, breaker, latency, firstByte, throughput, pool, depth, oldest]
 
   return ({ clusters, queues }) => {
     for (const it of all) it.reset()
-    for (const { id, role, state, latencyMs, pool: use, ...status } of clusters) {
+    for (const { id, role, state, latencyMs, firstByteMs, bytesPerSecond, pool: use, ...status } of clusters) {
       if (state !== 'unknown') up.set({ cluster: id, role }, state === 'up' ? 1 : 0)
       for (const each of breakerStates) breaker.set({ cluster: id, state: each }, status.breaker === each ? 1 : 0)
       if (latencyMs !== undefined) latency.set({ cluster: id }, latencyMs / 1000)
+      if (firstByteMs !== undefined) firstByte.set({ cluster: id }, firstByteMs / 1000)
+      if (bytesPerSecond !== undefined) throughput.set({ cluster: id }, bytesPerSecond)
       pool.set({ cluster: id, use: 'running' }, use.running)
       pool.set({ cluster: id, use: 'waiting' }, use.waiting)
     }

@@ -42,7 +42,7 @@ async function ready(c: Context<Env>, { lifecycle, clusters, authenticate }: Ope
     : answerJson(c, { status: 'ready', ...states })
 }
 
-const describe = ({ id, role, state, breaker, since, reason, latencyMs }: ClusterStatus) => ({
+const describe = ({ id, role, state, breaker, since, reason, latencyMs, ...speed }: ClusterStatus) => ({
   id,
   role,
   state,
@@ -50,6 +50,8 @@ const describe = ({ id, role, state, breaker, since, reason, latencyMs }: Cluste
   since: new Date(since).toISOString(),
   ...(reason === undefined ? {} : { reason }),
   ...(latencyMs === undefined ? {} : { latencyMs: Math.round(latencyMs) }),
+  ...(speed.firstByteMs === undefined ? {} : { firstByteMs: Math.round(speed.firstByteMs) }),
+  ...(speed.bytesPerSecond === undefined ? {} : { bytesPerSecond: Math.round(speed.bytesPerSecond) }),
 })
 
 async function metrics(c: Context<Env>, deps: OperateRoutesDependencies): Promise<Response> {

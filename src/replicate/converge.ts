@@ -10,6 +10,8 @@ export interface ConvergeResult {
   readonly sent: number
   /** Instances the target refuses whatever is done: asking again changes nothing. */
   readonly refused: readonly { readonly instance: Uid; readonly reason: number }[]
+  /** How many instances the target and each source that answered hold now, by cluster id. */
+  readonly held: ReadonlyMap<string, number>
 }
 
 export interface ConvergeOptions {
@@ -34,7 +36,7 @@ export async function converge(
   signal: AbortSignal,
 ): Promise<ConvergeResult> {
   const held = await takeInventory(target, { study }, signal)
-  if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [] }
+  if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [], held: new Map([[target.id, 0]]) }
   const failures: unknown[] = []
   const holdings = await inventoriesOf(options.sources, study, failures, signal)
   const missing = whatIsMissing(study, holdings, held)
@@ -42,7 +44,9 @@ export async function converge(
   const results = missing.length > 0 ? await target.store(uploads, signal) : []
   const refused = permanentRefusals(target, results)
   if (failures.length > 0) throw failures[0]
-  return { sent: results.length - refused.length, refused }
+  const sent = results.length - refused.length
+  const counts = holdings.map(({ cluster, inventory }) => [cluster.id, inventory.size] as const)
+  return { sent, refused, held: new Map([...counts, [target.id, held.size + sent]]) }
 }
 
 interface Holding {

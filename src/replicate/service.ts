@@ -46,6 +46,8 @@ export interface ReplicationDependencies<J extends Job> {
   /** Where a study may be read for a target, the best location first. */
   readonly sourcesFor: (study: Uid, target: string) => Promise<readonly Cluster[]>
   readonly queue: JobQueue<J>
+  /** Told how many instances of a study clusters were found to hold. Must not throw. */
+  readonly found: (study: Uid, held: ReadonlyMap<string, number>) => void
   readonly clock: Clock
   readonly log: Log
   readonly telemetry: Telemetry
@@ -168,7 +170,8 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
       startsStudies: target.updates === 'all',
       maxBufferedPartBytes: deps.maxBufferedPartBytes,
     }
-    const { sent, refused } = await converge(study, target.cluster, options, signal)
+    const { sent, refused, held } = await converge(study, target.cluster, options, signal)
+    deps.found(study, held)
     deps.telemetry.convergeRun(cluster, 'ok', sent)
     log.info({ study, cluster, sent, refused: refused.length }, 'study replicated')
     if (refused.length > 0) log.warn({ study, cluster, refused: refused.slice(0, 20) }, 'instances refused for good')

@@ -5,10 +5,11 @@ import type { ClusterStatus } from '../clusters/registry.ts'
 import { type QuerySwitches, visibleTo } from '../clusters/visible.ts'
 import type { Audience } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
-import type { FailureReason } from '../core/outcome.ts'
+import { LinkError } from '../core/errors.ts'
+import type { ClusterError, FailureReason } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type Criterion, type Merits, type Ranked, rank, standingsOf } from './choose.ts'
-import { describe, noHolderLeft } from './failure.ts'
+import { describe } from './failure.ts'
 import type { Locators } from './locate.ts'
 
 /** One holder, and why it is asked in its place. */
@@ -56,7 +57,7 @@ export interface ExplainDependencies {
 
 /**
  * How a retrieval of the target would go, without retrieving anything: finds and ranks its holders, and has them list
- * what they hold. Throws as the retrieval would when nobody holds it.
+ * what they hold. Throws `LinkError` when nobody does: `not-found`, or `unavailable` while a cluster is silent.
  */
 export async function explain(
   target: Target,
@@ -72,7 +73,7 @@ export async function explain(
   const inventories = new Map(outcomes.flatMap((it) => (it.status === 'ok' ? [[it.cluster, it.value] as const] : [])))
   const unlisted = new Map(outcomes.flatMap((it) => (it.status === 'failed' ? [[it.cluster, it.reason] as const] : [])))
   const union = new Map([...inventories.values()].flatMap((inventory) => [...inventory]))
-  if (union.size === 0 && unlisted.size === 0) throw noHolderLeft(describe(target), silent)
+  if (union.size === 0 && unlisted.size === 0) throw nowhere(target, silent)
   return {
     target,
     holders: ranked.map((it) => holderReport(it, inventories, unlisted)),
@@ -80,6 +81,13 @@ export async function explain(
     silent: silent.map(({ cluster, reason }) => ({ cluster, reason })),
     skipped: audience === 'internal' ? skippedFor(audience, deps) : [],
   }
+}
+
+function nowhere(target: Target, silent: readonly ClusterError[]): LinkError {
+  const what = describe(target)
+  if (silent.length === 0) return new LinkError('not-found', `${what} is not held by any cluster`)
+  const told = silent.map(({ cluster, reason }) => `${cluster} ${reason}`).join(', ')
+  return new LinkError('unavailable', `it cannot be told at the moment who holds ${what} (${told})`)
 }
 
 function holderReport(

@@ -186,6 +186,13 @@ describe('real answers fit openapi.yaml', () => {
     [`GET ${dicomweb}/rendered`, `${instancePath}/rendered?accept=multipart/related;type=%22image/jpeg%22`],
     ['GET /wado', `${wado}&contentType=application/dicom`],
     ['GET /wado', '/wado'],
+    ['GET /link/v1/explain/studies/{study}', `/link/v1/explain/studies/${study}`],
+    ['GET /link/v1/explain/studies/{study}', '/link/v1/explain/studies/x'],
+    ['GET /link/v1/explain/studies/{study}/series/{series}', `/link/v1/explain/studies/${study}/series/${series}`],
+    [
+      'GET /link/v1/explain/studies/{study}/series/{series}/instances/{instance}',
+      instancePath.replace('/dicom-web', '/link/v1/explain'),
+    ],
     ['GET /link/v1/mappings', '/link/v1/mappings'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?StudyDescription=MR%20BRAIN'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?Modality'],
@@ -199,6 +206,8 @@ describe('real answers fit openapi.yaml', () => {
     ['GET /ui', '/ui'],
     ['GET /ui', '/ui?PatientName='],
     ['GET /ui', '/ui?limit=x'],
+    ['GET /ui/studies/{study}', `/ui/studies/${study}`],
+    ['GET /ui/studies/{study}', '/ui/studies/x'],
     ['GET /docs/{file}', '/docs/start.js'],
     ['GET /docs/{file}', '/docs/passwd'],
   ])('%s of %s', async (key, path) => {
@@ -227,6 +236,19 @@ describe('real answers fit openapi.yaml', () => {
         throw new LinkError(code, 'text')
       }
       await holdAgainst('GET /dicom-web/studies/{study}', await site.fetch(`/dicom-web/studies/${study}`))
+    },
+  )
+
+  it.each(['not-found', 'unavailable', 'internal'] as const)(
+    'a study of which it cannot be told where it is: %s',
+    async (code) => {
+      site = await startSite()
+      site.services.onExplain = async () => {
+        throw new LinkError(code, 'text')
+      }
+      for (const path of ['/link/v1/explain/studies', '/ui/studies']) {
+        await holdAgainst(`GET ${path}/{study}`, await site.fetch(`${path}/${study}`))
+      }
     },
   )
 

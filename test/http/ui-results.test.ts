@@ -41,7 +41,10 @@ describe('the studies found', () => {
     site = await startSite()
     site.services.onSearch = async () => found([{ '0020000D': { vr: 'UI', Value: [study] } }])
     const [cellsOfRow = []] = cells(await text('/ui?PatientName='), 'results')
-    expect(cellsOfRow.filter(Boolean)).toEqual(['unnamed', `Images of ${study} Metadata of ${study} Copies of ${study}`])
+    expect(cellsOfRow.filter(Boolean)).toEqual([
+      'unnamed',
+      `Images of ${study} Metadata of ${study} Copies of ${study}`,
+    ])
   })
 
   it('marks a study that its cluster could not compare with a constraint', async () => {

@@ -30,9 +30,19 @@ describe('converging a study on a cluster', () => {
       cluster('other', made.slice(150)),
       cluster('target', made.slice(0, 20)),
     ]
-    expect(await converge(study, target, options([home, other]), signal)).toEqual({ sent: 230, refused: [] })
+    expect(await converge(study, target, options([home, other]), signal)).toMatchObject({ sent: 230, refused: [] })
     for (const { instance, bytes } of made) expect(target.held.get(instance)?.bytes).toEqual(Buffer.from(bytes))
-    expect(await converge(study, target, options([home, other]), signal)).toEqual({ sent: 0, refused: [] })
+    expect(await converge(study, target, options([home, other]), signal)).toMatchObject({ sent: 0, refused: [] })
+  })
+
+  it('tells how many instances the target and its sources hold', async () => {
+    const made = instances(5)
+    const [home, gone, target] = [cluster('home', made), cluster('gone', []), cluster('target', made.slice(3))]
+    const { held } = await converge(study, target, options([home, gone]), signal)
+    expect(Object.fromEntries(held)).toEqual({ home: 5, gone: 0, target: 5 })
+    const empty = cluster('target', [])
+    const unwanted = await converge(study, empty, options([home], { startsStudies: false }), signal)
+    expect(Object.fromEntries(unwanted.held)).toEqual({ target: 0 })
   })
 
   it('takes an instance from the next source when the first one fails', async () => {

@@ -54,17 +54,19 @@ function setup() {
   const made = madeInstance()
   const [home, target] = [new MemoryCluster('home', { role: 'home' }).add(made), new MemoryCluster('target')]
   const [queue, clock] = [new RecordingQueue(), new FakeClock()]
+  const found: [Uid, Record<string, number>][] = []
   const replication = createReplication({
     targets: [{ cluster: target, updates: 'all' }],
     sourcesFor: async () => [home],
     queue,
+    found: (study, held) => void found.push([study, Object.fromEntries(held)]),
     clock,
     log: noLog,
     telemetry: noTelemetry,
     pace,
     maxBufferedPartBytes: 1024 * 1024,
   })
-  return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, replication }
+  return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, found, replication }
 }
 
 describe('replication', () => {
@@ -76,6 +78,16 @@ describe('replication', () => {
     await done
     expect(queue.events).toEqual(['complete target'])
     expect([...target.held.keys()]).toEqual([instance])
+    await replication.stop()
+  })
+
+  it('tells what each cluster was found to hold', async () => {
+    const { study, queue, found, replication } = setup()
+    replication.start()
+    const done = queue.next()
+    await replication.request([study])
+    await done
+    expect(found).toEqual([[study, { home: 1, target: 1 }]])
     await replication.stop()
   })
 
