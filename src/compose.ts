@@ -13,6 +13,7 @@ import { querySwitches } from './clusters/visible.ts'
 import { attributesServiceOf } from './compose/attributes.ts'
 import { type KnownLocations, locationIndex } from './compose/location-index.ts'
 import { queryServiceOf } from './compose/query.ts'
+import { retrieveServiceOf } from './compose/retrieve.ts'
 import type { ClusterConfig, Config } from './config/schema.ts'
 import { keysWithoutEffect } from './config/without-effect.ts'
 import { systemClock as clock } from './core/clock.ts'
@@ -34,7 +35,6 @@ import { createFactsOfStudy } from './mappings/facts.ts'
 import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
 import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
-import { createRetrieveService } from './retrieve/service.ts'
 import { createStoreService } from './store/service.ts'
 
 /** The composition root: implementations meet here and nowhere else. */
@@ -189,15 +189,8 @@ interface HttpParts extends LocatedParts {
 async function serveHttp(config: Config, parts: HttpParts) {
   const { db, clusters, index, replication, mappings, log, metrics, pages } = parts
   const lifecycle = { draining: false }
-  const retrieve = createRetrieveService({
-    clusters: clusters.all,
-    queries: querySwitches(config.clusters),
-    status: () => clusters.status(),
-    index,
-    bulkdataKey: await keyNamed(db, 'bulkdata'),
-    clock,
-    maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
-  })
+  const bulkdataKey = await keyNamed(db, 'bulkdata')
+  const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, telemetry: metrics })
   const query = queryServiceOf(config, {
     db,
     clusters,

@@ -133,6 +133,11 @@ const limits = z.strictObject({
   maxJsonBytes: bytes.default(256 * 1024 ** 2),
   /** Of one part kept in memory so that it can be replaced from another cluster when its holder dies. */
   maxBufferedPartBytes: bytes.default(4 * 1024 ** 2),
+  /** Of all answers kept in memory to be given again: frames, bulk data, pictures, metadata of instances; 0 keeps none. */
+  cacheBytes: z
+    .int()
+    .min(0)
+    .default(128 * 1024 ** 2),
   /** Longest time a client may take to send the header of a request. */
   headersTimeoutMs: milliseconds.default(20_000),
   /** Longest silence of a client in the middle of its request's body, or before it takes more of its answer. */

@@ -17,7 +17,11 @@ export async function holdBack(part: Part, maxBytes: number): Promise<Part> {
   }
 }
 
-async function* replay(chunks: readonly Uint8Array[], rest?: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** Chunks that were read already, then what is left of their source. */
+export async function* replay(
+  chunks: readonly Uint8Array[],
+  rest?: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   yield* chunks
   if (rest) yield* { [Symbol.asyncIterator]: () => rest }
 }

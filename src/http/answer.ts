@@ -1,9 +1,12 @@
 import type { Context } from 'hono'
 import { LinkError } from '../core/errors.ts'
 import { contentTypeOf, newBoundary, type Part, type Parts, writeMultipart } from '../dicom/multipart.ts'
+import type { InHand } from '../retrieve/in-hand.ts'
 import type { RetrieveAnswer } from '../retrieve/service.ts'
 import type { Env } from './context.ts'
+import { boundaryOf, framed, sendInHand } from './in-hand.ts'
 import { abandon, begin } from './pump.ts'
+import { rangeFor, sliceOf } from './range.ts'
 
 const maxWarnings = 16
 const maxWarningLength = 240
@@ -53,9 +56,11 @@ interface OpenedParts {
 async function openParts(parts: Parts): Promise<OpenedParts> {
   const rest = parts[Symbol.asyncIterator]()
   const step = await rest.next()
-  if (step.done) throw new LinkError('not-found', 'nothing is there to retrieve')
+  if (step.done) throw nothingThere()
   return { first: step.value, all: chain(step.value, rest), cancel: () => abandon({ rest }) }
 }
+
+const nothingThere = () => new LinkError('not-found', 'nothing is there to retrieve')
 
 async function* chain(first: Part, rest: AsyncIterator<Part>): Parts {
   try {
@@ -76,20 +81,34 @@ export interface PartsAnswer {
 }
 
 /** Parts as multipart/related, or the first one alone. Where a cluster says they come from is kept to ourselves. */
-export async function sendParts(c: Context<Env>, options: PartsAnswer): Promise<Response> {
-  const { answer, defaultType } = options
-  const typeOf = (part: Part) => cleanType(part.contentType) ?? defaultType
+export function sendParts(c: Context<Env>, options: PartsAnswer): Response | Promise<Response> {
+  c.header('Vary', 'Accept', { append: true })
+  const { inHand } = options.answer
+  return inHand ? sendPieces(c, inHand, options) : sendAsTheyCome(c, options)
+}
+
+function sendPieces(c: Context<Env>, { pieces, digest }: InHand, options: PartsAnswer): Response {
+  const [first] = pieces
+  if (!first) throw nothingThere()
+  const { contentType, bareType, single } = formOf(first, pieces.length, options)
+  warn(c, options.site, options.answer.warnings)
+  if (single) return sendInHand(c, { ...first, contentType, tag: `"${digest}"`, hasRanges: true })
+  const boundary = boundaryOf(digest)
+  const parts = pieces.map((piece) => ({ contentType: typeOf(piece, options), chunks: piece.chunks }))
+  const body = framed(parts, boundary)
+  return sendInHand(c, { ...body, contentType: contentTypeOf(boundary, bareType), tag: `"${digest}-parts"` })
+}
+
+async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Response> {
+  const { answer } = options
   const parts = await openParts(answer.body)
   try {
-    const contentType = typeOf(parts.first)
-    const bareType = contentType.replace(/\s*;.*/, '').toLowerCase()
-    const { total = 1 } = parts.first
-    const single = typeof options.single === 'function' ? options.single(bareType, total) : options.single
+    const { contentType, bareType, single } = formOf(parts.first, parts.first.total ?? 1, options)
     warn(c, options.site, answer.warnings)
     const { status } = answer
-    if (single) return await stream(c, { status, contentType, body: onlyFirst(parts), length: parts.first.length })
+    if (single) return await sendOne(c, parts, { status, contentType })
     const boundary = newBoundary()
-    const body = writeMultipart(described(parts.all, typeOf), boundary)
+    const body = writeMultipart(described(parts.all, options), boundary)
     return await stream(c, { status, contentType: contentTypeOf(boundary, bareType), body })
   } catch (error) {
     parts.cancel()
@@ -97,8 +116,32 @@ export async function sendParts(c: Context<Env>, options: PartsAnswer): Promise<
   }
 }
 
-async function* described(parts: Parts, typeOf: (part: Part) => string): Parts {
-  for await (const part of parts) yield { contentType: typeOf(part), body: part.body }
+/** The 206 of a range says nothing of what is missing: an answer that lacks something is sent as it is. */
+function sendOne(
+  c: Context<Env>,
+  parts: OpenedParts,
+  { status, contentType }: Pick<StreamAnswer, 'status' | 'contentType'>,
+): Promise<Response> {
+  const body = onlyFirst(parts)
+  const { length } = parts.first
+  const range = length === undefined || status === 206 ? undefined : rangeFor(c, length)
+  if (!range) return stream(c, { status, contentType, body, length })
+  return stream(c, { status: 206, contentType, body: sliceOf(body, range), length: range.length })
+}
+
+/** The type of the first of so many parts, without parameters too, and whether it is sent alone. */
+function formOf(first: Pick<Part, 'contentType'>, total: number, options: PartsAnswer) {
+  const contentType = typeOf(first, options)
+  const bareType = contentType.replace(/\s*;.*/, '').toLowerCase()
+  const single = typeof options.single === 'function' ? options.single(bareType, total) : options.single
+  return { contentType, bareType, single }
+}
+
+const typeOf = (part: Pick<Part, 'contentType'>, { defaultType }: PartsAnswer) =>
+  cleanType(part.contentType) ?? defaultType
+
+async function* described(parts: Parts, options: PartsAnswer): Parts {
+  for await (const part of parts) yield { contentType: typeOf(part, options), body: part.body }
 }
 
 async function* onlyFirst({ first, cancel }: OpenedParts): AsyncGenerator<Uint8Array> {

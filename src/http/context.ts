@@ -10,6 +10,8 @@ export interface Stream {
   readonly rest: AsyncIterator<Uint8Array>
   /** Bytes in the whole body when known: becomes Content-Length. */
   readonly length?: number
+  /** All of it, when it is in memory: written in one go, and what the others say of a body is not looked at. */
+  readonly whole?: readonly Uint8Array[]
 }
 
 /** One request and its answer, from the first byte to the last. */

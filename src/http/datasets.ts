@@ -9,9 +9,9 @@ const xmlType = 'application/dicom+xml'
 export function bodyOf(
   datasets: AsyncIterable<Dataset> | Iterable<Dataset>,
   form: DatasetsForm,
+  boundary = newBoundary(),
 ): { readonly contentType: string; readonly body: AsyncIterable<Uint8Array> } {
   if (form.kind === 'json') return { contentType: form.contentType, body: jsonArray(datasets) }
-  const boundary = newBoundary()
   return { contentType: contentTypeOf(boundary, xmlType), body: writeMultipart(xmlParts(datasets), boundary) }
 }
 

@@ -7,6 +7,7 @@ import { parseMediaType } from '../dicom/media-type.ts'
 import type { LinkRecord } from '../link/record.ts'
 import { linkPath } from './addresses.ts'
 import { callerOf } from './caller.ts'
+import { isKnown, tagsToMatch } from './conditional.ts'
 import type { Env, Route } from './context.ts'
 import { queryOf, targetIn } from './parameters.ts'
 import { requireScope } from './principal.ts'
@@ -32,7 +33,7 @@ async function get(c: Context<Env>, { attributes }: LinkRoutesDependencies): Pro
   const withHistory = asksForHistory(c)
   if (withHistory) requireScope(principal, 'admin')
   const record = await attributes.get(study, callerOf(c), signal)
-  if (isKnown(c.req.header('if-none-match'), record)) return c.body(null, 304, headersOf(record))
+  if (isKnown(c.req.header('if-none-match'), entityTagOf(record))) return c.body(null, 304, headersOf(record))
   const history = withHistory ? { history: await attributes.history(study, callerOf(c), signal) } : {}
   return answer(c, record, history)
 }
@@ -77,24 +78,11 @@ function asksForHistory(c: Context<Env>): boolean {
   throw badRequest('history: expected true or false')
 }
 
-/** Entity tags, RFC 9110 8.8.3, weak and strong, in a list. */
-const entityTag = String.raw`(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"`
-const tagList = new RegExp(String.raw`^${entityTag}(?:\s*,\s*${entityTag})*$`)
-const tagsIn = (header: string): string[] => header.match(new RegExp(entityTag, 'g')) ?? []
-
-/** The versions that `If-Match` names, RFC 9110 13.1.1: compared strongly, so a weak tag is none. */
+/** The versions that `If-Match` names: compared strongly, so a weak tag is none. */
 function versionsIn(header: string | undefined): number[] | undefined {
-  const text = header?.trim()
-  if (text === undefined || text === '*') return undefined
-  if (!tagList.test(text)) throw badRequest('If-Match: expected * or entity tags such as "3", with their quotes')
-  return tagsIn(text).flatMap((tag) => (/^"\d{1,9}"$/.test(tag) ? [Number(tag.slice(1, -1))] : []))
-}
-
-/** `If-None-Match` is compared weakly, RFC 9110 13.1.2; one that is none is passed over. */
-function isKnown(header: string | undefined, record: LinkRecord): boolean {
-  const text = header?.trim()
-  if (text === undefined) return false
-  return text === '*' || tagsIn(text).some((tag) => tag.replace(/^W\//, '') === entityTagOf(record))
+  const tags = header === undefined ? '*' : tagsToMatch(header)
+  if (tags === '*') return undefined
+  return tags.flatMap((tag) => (/^"\d{1,9}"$/.test(tag) ? [Number(tag.slice(1, -1))] : []))
 }
 
 /** Of a change: several times the longest comment in any script. */

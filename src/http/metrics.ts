@@ -44,9 +44,11 @@ export function createMetrics(): Metrics {
   collectDefaultMetrics({ register: registry })
   const requests = createRequestMetrics(registry)
   const calls = createCallMetrics(registry)
+  const cache = createCacheMetrics(registry)
   const state = createStateMetrics(registry)
   return {
     ...calls,
+    ...cache,
     requestEnded: requests,
     contentType: registry.contentType,
     render(snapshot) {
@@ -78,7 +80,7 @@ function createRequestMetrics(registry: Registry): Metrics['requestEnded'] {
   }
 }
 
-function createCallMetrics(registry: Registry): Telemetry {
+function createCallMetrics(registry: Registry): Omit<Telemetry, 'cacheAsked' | 'cacheHeld'> {
   const registers = [registry]
   const duration = new Histogram({
     name: 'dicomweb_link_cluster_call_duration_seconds',
@@ -113,6 +115,21 @@ function createCallMetrics(registry: Registry): Telemetry {
       runs.inc({ cluster, result })
       instances.inc({ cluster }, sent)
     },
+  }
+}
+
+function createCacheMetrics(registry: Registry): Pick<Telemetry, 'cacheAsked' | 'cacheHeld'> {
+  const registers = [registry]
+  const asked = new Counter({
+    name: 'dicomweb_link_cache_requests_total',
+    help: 'Retrievals that answers are kept of, by how they were met.',
+    labelNames: ['resource', 'result'],
+    registers,
+  })
+  const held = new Gauge({ name: 'dicomweb_link_cache_bytes', help: 'Bytes of the answers that are kept.', registers })
+  return {
+    cacheAsked: (resource, result) => asked.inc({ resource, result }),
+    cacheHeld: (bytes) => held.set(bytes),
   }
 }
 

@@ -1,17 +1,11 @@
 import { buffer } from 'node:stream/consumers'
-import { promisify } from 'node:util'
-import { constants, gzip } from 'node:zlib'
 import type { Context } from 'hono'
 import type { Dataset } from '../dicom/dataset.ts'
 import { prefersGzip } from './accept-encoding.ts'
+import { gzipped, leastCompressedBytes } from './compress.ts'
 import type { Env } from './context.ts'
 import { bodyOf } from './datasets.ts'
 import type { DatasetsForm } from './negotiate.ts'
-
-const compress = promisify(gzip)
-
-/** Less gains nothing. */
-const leastCompressedBytes = 1024
 
 /**
  * Answers a search with its rows, PS3.18 10.6.3: JSON is an empty list when there are none; multipart/related cannot
@@ -29,5 +23,5 @@ export async function sendRows(c: Context<Env>, rows: readonly Dataset[], form: 
   c.header('Content-Encoding', 'gzip')
   // Without its body an answer does not say how long that would be: to know it, it had to be compressed.
   if (c.req.method === 'HEAD') return c.body(null, 200)
-  return c.body(await compress(plain, { level: constants.Z_BEST_SPEED }), 200)
+  return c.body(await gzipped(plain), 200)
 }

@@ -3,10 +3,10 @@ import type { Config } from '../config/schema.ts'
 import { badRequest } from '../core/errors.ts'
 import type { RetrieveService } from '../retrieve/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
-import { sendParts, stream, warn } from './answer.ts'
+import { sendParts } from './answer.ts'
 import { requesterOf } from './caller.ts'
 import type { Env, Handler, Route } from './context.ts'
-import { bodyOf } from './datasets.ts'
+import { sendMetadata } from './metadata.ts'
 import {
   acceptedTypes,
   firstAcceptable,
@@ -51,16 +51,11 @@ async function instances(c: Context<Env>, { config, retrieve }: RetrieveRoutesDe
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/dicom' })
 }
 
-/**
- * 200 with the warning even when a cluster is silent, as of a search: viewers take a 206 of JSON for a failure, and with
- * one cluster down not one study would open.
- */
 async function metadata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
   const target = targetIn(c)
   const form = negotiateDatasets(acceptedTypes(c))
   const answer = await retrieve.metadata(target, dicomwebRoot(c, config), requesterOf(c))
-  warn(c, config.site, answer.warnings)
-  return stream(c, { status: 200, ...bodyOf(answer.body, form) })
+  return sendMetadata(c, { site: config.site, answer, form })
 }
 
 async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {

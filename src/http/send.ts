@@ -22,6 +22,10 @@ export async function send(response: Response, bindings: Bindings, { idleMs, log
     if (incoming.method === 'HEAD') {
       abandon(stream)
       await finish(outgoing, options)
+    } else if (stream.whole) {
+      outgoing.cork()
+      for (const chunk of stream.whole) outgoing.write(chunk)
+      await finish(outgoing, options)
     } else await pump(stream, outgoing, options)
   } catch (error) {
     if (!outgoing.destroyed) log.warn({ requestId: exchange.id, route: exchange.route, err: error }, 'answer-cut')
