@@ -4,6 +4,7 @@ import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Hedging } from './hedge.ts'
 import type { Item } from './union.ts'
 
 /** The parts of an answer, each held back. */
@@ -62,29 +63,50 @@ function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, m
   return onlyInstance(instance, identified(cluster, study, parts, maxBytes))
 }
 
+export interface DeliveryOptions {
+  readonly maxBytes: number
+  readonly signal: AbortSignal
+  /** Told why clusters did not deliver. */
+  readonly errors: ClusterError[]
+  /** Given when a second cluster may be asked before the first has failed. */
+  readonly hedging?: Hedging
+}
+
 /**
- * Asks one cluster after the other until one has delivered the first part whole; `errors` tells why others did not. The
- * last one gets the time it takes.
+ * Asks one cluster after the other until one has delivered the first part whole. The last one gets the time it takes.
  */
 export async function firstToDeliver(
   clusters: readonly Cluster[],
   request: RetrieveRequest,
-  options: { maxBytes: number; signal: AbortSignal; errors: ClusterError[] },
+  { hedging, ...options }: DeliveryOptions,
 ): Promise<Parts | undefined> {
+  const last = clusters.at(-1)
+  const attempt = (cluster: Cluster, signal: AbortSignal) =>
+    deliver(cluster, { ...request, patient: cluster === last }, { ...options, signal })
+  if (hedging && clusters.length > 1) return hedging.first(clusters, attempt, options.signal)
   for (const cluster of clusters) {
-    try {
-      const patient = cluster === clusters.at(-1)
-      const parts = await cluster.retrieve({ ...request, patient }, options.signal)
-      const primed = await prime(partsWanted(cluster, request, parts, options.maxBytes))
-      if (primed) return primed
-      options.errors.push(emptyAnswer(cluster))
-    } catch (thrown) {
-      options.signal.throwIfAborted()
-      if (!(thrown instanceof ClusterError)) throw thrown
-      options.errors.push(thrown)
-    }
+    const parts = await attempt(cluster, options.signal)
+    if (parts) return parts
   }
   return undefined
+}
+
+async function deliver(
+  cluster: Cluster,
+  request: RetrieveRequest,
+  { maxBytes, signal, errors }: DeliveryOptions,
+): Promise<Parts | undefined> {
+  try {
+    const parts = await cluster.retrieve(request, signal)
+    const primed = await prime(partsWanted(cluster, request, parts, maxBytes))
+    if (!primed) errors.push(emptyAnswer(cluster))
+    return primed
+  } catch (thrown) {
+    signal.throwIfAborted()
+    if (!(thrown instanceof ClusterError)) throw thrown
+    errors.push(thrown)
+    return undefined
+  }
 }
 
 const emptyAnswer = (cluster: Cluster, reason: FailureReason = 'malformed') =>

@@ -22,6 +22,7 @@ import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
 import { rankHolders, standingsOf } from './choose.ts'
 import { explain, type RetrieveReport } from './explain.ts'
 import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
+import { Hedging } from './hedge.ts'
 import type { InHand } from './in-hand.ts'
 import { countOf, Inventories } from './inventories.ts'
 import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
@@ -88,6 +89,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   const maxBytes = deps.maxBufferedPartBytes
 
   const inventories = new Inventories()
+  const p95Of = ({ id }: Cluster) => deps.status().find((status) => status.id === id)?.firstByteP95Ms
+  const hedging = new Hedging({ clock: deps.clock, usualMs: p95Of })
 
   const rank = (holders: readonly Holder[], series: Target['series']) =>
     rankHolders(standingsOf(holders, deps.status()), series)
@@ -119,8 +122,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     const errors: ClusterError[] = []
     const locator = locators.for(audience)
     const likely = ranked(await locator.likely(target), target.series)
+    const hedged = isHedged(request) && { hedging }
     const body =
-      (await firstToDeliver(likely, request, { maxBytes, signal, errors })) ??
+      (await firstToDeliver(likely, request, { maxBytes, signal, errors, ...hedged })) ??
       (await fromTheRest(locator, { asked: likely, target, request, errors }, signal))
     if (errors.some(({ reason }) => reason === 'not-found')) locator.doubt(target.study, likely)
     return { status: 200, warnings: [], body } as const
@@ -208,6 +212,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     forget: (study) => locators.forget(study),
   }
 }
+
+/** What viewers wait for, and archives give with little effort. */
+const isHedged = ({ kind }: RetrieveRequest): boolean => kind === 'frames' || kind === 'instances'
 
 /** 206 when it cannot be told whether it is all there is. */
 async function unionAnswer<T>(
