@@ -38,13 +38,19 @@ export function pieceOf({ body: _, ...described }: Omit<Part, 'body'> & Partial<
   const length = chunks.reduce((total, { byteLength }) => total + byteLength, 0)
   const buffers = new Set(chunks.map(({ buffer }) => buffer))
   const held = buffers.values().reduce((total, { byteLength }) => total + byteLength, 0)
-  const wasted = held - length
-  return {
-    ...described,
-    length,
-    chunks: wasted > maxWastedBytes + length / 4 ? [Buffer.concat(chunks, length)] : chunks,
-  }
+  const isWasteful = held - length > maxWastedBytes + length / 4
+  return { ...described, length, chunks: isWasteful ? [copyOf(chunks, length)] : chunks }
 }
 
-/** What small buffers share is no waste. */
-const maxWastedBytes = 16 * 1024
+const maxWastedBytes = 4 * 1024
+
+/** With a buffer of its own, not a view of one that Node keeps for small ones. */
+function copyOf(chunks: readonly Uint8Array[], length: number): Buffer {
+  const copy = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const chunk of chunks) {
+    copy.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return copy
+}
