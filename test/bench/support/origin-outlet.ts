@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -48,14 +47,26 @@ export class Outlet {
         if (socket.destroyed) return
         const takesMore = socket.write(slice)
         this.#options.sent(slice.length)
-        if (!takesMore) await Promise.race([once(socket, 'drain'), once(socket, 'close')])
+        if (!takesMore) await ready(socket)
       }
-    } catch {
-      // Whoever asked has left.
     } finally {
       this.#open--
     }
   }
+}
+
+/** Resolves when a socket takes more, or will never. */
+function ready(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = () => {
+      socket.off('drain', settle)
+      socket.off('close', settle)
+      resolve()
+    }
+    socket.on('drain', settle)
+    socket.on('close', settle)
+    if (socket.destroyed) settle()
+  })
 }
 
 function* slicesOf(pieces: readonly Buffer[]): Generator<Buffer> {
