@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import { join } from 'node:path'
 import { checkCluster } from './clusters/check.ts'
 import type { CheckReport } from './clusters/check-report.ts'
@@ -34,6 +34,7 @@ import { viewer } from './http/viewer.ts'
 import { createFactsOfStudy } from './mappings/facts.ts'
 import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
+import { createRenderer, type Renderer } from './render/renderer.ts'
 import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
 import { createStoreService } from './store/service.ts'
 
@@ -74,7 +75,8 @@ export async function serve(config: Config, { demo, say }: ServeOptions): Promis
     replication.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const parts = { db, clusters, index, replication, mappings, log, metrics, pages: pages.app }
+    const renderer = resources.adopt(createRenderer({ threads: renderThreads() }), (it) => it.close())
+    const parts = { db, clusters, index, replication, mappings, renderer, log, metrics, pages: pages.app }
     const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(config)) {
@@ -103,6 +105,9 @@ interface Parts {
   readonly log: Log
   readonly metrics: Metrics
 }
+
+/** One processor is left to everything else. */
+const renderThreads = () => Math.max(1, availableParallelism() - 1)
 
 const spoolDir = ({ dataDir }: Config) => join(dataDir, 'spool')
 
@@ -183,14 +188,15 @@ async function replicationSources(db: Database, all: readonly Cluster[], study: 
 interface HttpParts extends LocatedParts {
   readonly replication: Replication
   readonly mappings: MappingsService
+  readonly renderer: Renderer
   readonly pages: ReturnType<typeof viewer>
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, index, replication, mappings, log, metrics, pages } = parts
+  const { db, clusters, index, replication, mappings, renderer, log, metrics, pages } = parts
   const lifecycle = { draining: false }
   const bulkdataKey = await keyNamed(db, 'bulkdata')
-  const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, telemetry: metrics })
+  const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, renderer, telemetry: metrics })
   const query = queryServiceOf(config, {
     db,
     clusters,

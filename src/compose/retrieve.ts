@@ -6,7 +6,7 @@ import type { Telemetry } from '../core/telemetry.ts'
 import { withCache } from '../retrieve/cache.ts'
 import { createRetrieveService, type RetrieveDependencies, type RetrieveService } from '../retrieve/service.ts'
 
-export interface RetrieveParts extends Pick<RetrieveDependencies, 'index' | 'bulkdataKey'> {
+export interface RetrieveParts extends Pick<RetrieveDependencies, 'index' | 'bulkdataKey' | 'renderer'> {
   readonly clusters: Clusters
   readonly telemetry: Telemetry
 }
@@ -14,7 +14,8 @@ export interface RetrieveParts extends Pick<RetrieveDependencies, 'index' | 'bul
 /** The service for retrievals over all clusters, behind the answers that are kept. */
 export function retrieveServiceOf(config: Config, { clusters, telemetry, ...rest }: RetrieveParts): RetrieveService {
   const common = { clusters: clusters.all, queries: querySwitches(config.clusters), clock }
-  const { maxBufferedPartBytes, cacheBytes } = config.limits
-  const service = createRetrieveService({ ...common, ...rest, status: () => clusters.status(), maxBufferedPartBytes })
+  const { maxBufferedPartBytes, maxRenderedBytes, cacheBytes } = config.limits
+  const limits = { maxBufferedPartBytes, maxRenderedBytes }
+  const service = createRetrieveService({ ...common, ...rest, ...limits, status: () => clusters.status() })
   return withCache(service, { ...common, telemetry, maxBytes: cacheBytes })
 }

@@ -138,6 +138,8 @@ const limits = z.strictObject({
     .int()
     .min(0)
     .default(128 * 1024 ** 2),
+  /** Of one instance that is rendered here because no archive does. */
+  maxRenderedBytes: bytes.default(256 * 1024 ** 2),
   /** Longest time a client may take to send the header of a request. */
   headersTimeoutMs: milliseconds.default(20_000),
   /** Longest silence of a client in the middle of its request's body, or before it takes more of its answer. */

@@ -15,17 +15,21 @@ import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
+import { framesUpTo } from '../dicom/image-attributes.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
+import type { Renderer } from '../render/renderer.ts'
 import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
 import { rankHolders, standingsOf } from './choose.ts'
 import { explain, type RetrieveReport } from './explain.ts'
-import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
+import { describe, firstGiven, incompleteBecause, isFormRefused, noHolderLeft } from './failure.ts'
 import { Hedging } from './hedge.ts'
 import type { InHand } from './in-hand.ts'
 import { countOf, Inventories } from './inventories.ts'
 import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
+import { Pictures } from './pictures.ts'
+import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
 import { firstToDeliver, identified, prime } from './relay.ts'
 import { type Fetch, type Item, planUnion, type RelayOptions, relaySole, relayUnion } from './union.ts'
 
@@ -58,6 +62,8 @@ export interface RetrieveService {
   /** Study, series or instance as `application/dicom`, each SOP Instance UID of the union once. */
   instances(request: InstancesRequest, requester: Requester): Promise<RetrieveAnswer<Parts>>
   frames(request: Omit<FramesRequest, 'kind'>, requester: Requester): Promise<RetrieveAnswer<Parts>>
+  /** One part a frame, each with its address below `base` as `location`; of what is no image there is none. */
+  pixelData(request: PixelDataRequest, base: string, requester: Requester): Promise<RetrieveAnswer<Parts>>
   /** `base`: absolute address of the DICOMweb root as the client sees it, without a trailing slash. */
   metadata(target: Target, base: string, requester: Requester): Promise<RetrieveAnswer<AsyncIterable<Dataset>>>
   /** `token`: the last path segment of a BulkDataURI this service wrote. */
@@ -81,6 +87,9 @@ export interface RetrieveDependencies {
   readonly clock: Clock
   /** Bytes of one part held back so that it can be replaced from another cluster. */
   readonly maxBufferedPartBytes: number
+  /** Makes pictures where no archive does, of instances of so many bytes at most. */
+  readonly renderer: Renderer
+  readonly maxRenderedBytes: number
 }
 
 /** Locate → choose → relay: from the best location, from the next one when it fails, joined when copies are partial. */
@@ -117,11 +126,16 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     return unionAnswer(target, relayUnion(target, union, fetch, options), [...silent, ...union.silent])
   }
 
-  /** One object from one cluster: from where it is likely to be, else from wherever it is. */
-  async function oneObject(target: Target, request: RetrieveRequest, { audience, signal }: Requester) {
+  /** One object from one cluster: from one of the `first`, else from where it is likely to be, else from wherever it is. */
+  async function oneObject(
+    target: Target,
+    request: RetrieveRequest,
+    { audience, signal }: Requester,
+    first: readonly Cluster[] = [],
+  ) {
     const errors: ClusterError[] = []
     const locator = locators.for(audience)
-    const likely = ranked(await locator.likely(target), target.series)
+    const likely = [...new Set([...first, ...ranked(await locator.likely(target), target.series)])]
     const hedged = isHedged(request) && { hedging }
     const body =
       (await firstToDeliver(likely, request, { maxBytes, signal, errors, ...hedged })) ??
@@ -134,7 +148,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     try {
       return await oneObject(target, { kind: 'instances', target, transferSyntax }, requester)
     } catch (thrown) {
-      if (!orAsStored || !(thrown instanceof LinkError) || thrown.code !== 'not-acceptable') throw thrown
+      if (!orAsStored || !isFormRefused(thrown)) throw thrown
       return oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, requester)
     }
   }
@@ -154,17 +168,33 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     return body
   }
 
-  /** The instance that stands for a study or series in a picture: the middle one. */
-  async function representative(target: Target, { audience, signal }: Requester): Promise<Target> {
-    if (target.instance) return target
+  /** Everything below a target, by its series and then as holders list it. */
+  async function instancesBelow(target: Target, { audience, signal }: Requester): Promise<Required<Target>[]> {
     const { holders, silent } = await locators.for(audience).locate(target.study, signal)
     using budget = new Budget(deps.clock, signal)
-    const { sources } = await planUnion(target, rank(holders, target.series).slice(0, 1), inventories, budget)
-    const instances = sources.flatMap(({ inventory }) => [...(inventory ?? [])])
-    const middle = instances[Math.floor(instances.length / 2)]
-    if (!middle) throw noHolderLeft(describe(target), silent)
-    return { study: target.study, series: middle[1], instance: middle[0] }
+    const { sources } = await planUnion(target, rank(holders, target.series), inventories, budget)
+    const union = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
+    if (union.size === 0) throw noHolderLeft(describe(target), silent)
+    return Array.from(union, ([instance, series]) => ({ study: target.study, series, instance }))
   }
+
+  const pictures = new Pictures({
+    ...deps,
+    made: (request, requester) => oneObject(request.target, request, requester),
+    stored: (target, requester) => oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, requester),
+    instances: instancesBelow,
+  })
+
+  const metadata = (target: Target, base: string, requester: Requester) =>
+    wholeUnion(
+      target,
+      (cluster, part, patience) =>
+        fetchMetadata(cluster.metadata(part, requester.signal, patience), cluster, part, {
+          base,
+          key: deps.bulkdataKey,
+        }),
+      requester,
+    )
 
   return {
     instances(request, requester) {
@@ -177,35 +207,27 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
 
     frames: (request, requester) => oneObject(request.target, { kind: 'frames', ...request }, requester),
 
-    metadata: (target, base, requester) =>
-      wholeUnion(
-        target,
-        (cluster, part, patience) =>
-          fetchMetadata(cluster.metadata(part, requester.signal, patience), cluster, part, {
-            base,
-            key: deps.bulkdataKey,
-          }),
-        requester,
-      ),
-
-    async bulkdata(target, token, { audience, signal }) {
-      const { cluster, path } = followToken(token, target, { clusters: deps.clusters, key: deps.bulkdataKey })
-      if (visibleTo(audience, cluster, deps.queries) !== true) throw noHolderLeft(describe(target), [])
-      const errors: ClusterError[] = []
-      const body = await firstToDeliver([cluster], { kind: 'bulkdata', path }, { maxBytes, signal, errors })
-      if (!body) throw noHolderLeft(describe(target), errors)
-      return { status: 200, warnings: [], body }
+    async pixelData({ target, forms }, base, requester) {
+      const { body, ...answer } = await metadata(target, base, requester)
+      const frames = framesOf(await imagesIn(body), base, async (image) => {
+        const all = { kind: 'frames', target: image.target, frames: framesUpTo(image.frames) } as const
+        return firstGiven(forms, async (form) => (await oneObject(image.target, { ...all, ...form }, requester)).body)
+      })
+      const primed = await prime(frames)
+      if (!primed) throw new LinkError('not-found', `${describe(target)} has no pixel data`)
+      return { ...answer, body: primed }
     },
 
-    async rendered(request, requester) {
-      try {
-        return await oneObject(request.target, request, requester)
-      } catch (thrown) {
-        if (request.kind !== 'thumbnail' || !(thrown instanceof LinkError) || !lacksThumbnails(thrown)) throw thrown
-        const target = await representative(request.target, requester)
-        return oneObject(target, smallRendering({ ...request, target }), requester)
-      }
+    metadata,
+
+    async bulkdata(target, token, requester) {
+      const { cluster, path, element } = followToken(token, target, { clusters: deps.clusters, key: deps.bulkdataKey })
+      const isVisible = visibleTo(requester.audience, cluster, deps.queries) === true
+      const request = { kind: 'bulkdata', path, origin: { cluster: cluster.id, target, element } } as const
+      return oneObject(target, request, requester, isVisible ? [cluster] : [])
     },
+
+    rendered: (request, requester) => pictures.of(request, requester),
 
     explain: (target, requester) => explain(target, requester, { ...deps, locators }),
 
@@ -264,15 +286,3 @@ async function* fetchMetadata(
     yield { instance, value: pointToProxy(dataset, cluster.id, proxy) }
   }
 }
-
-const lacksThumbnails = ({ code }: LinkError) => ['not-found', 'not-acceptable', 'unavailable'].includes(code)
-
-/** Edge of a thumbnail in pixels when the client names no viewport. */
-const thumbnailEdge = 256
-
-/** Many archives render but make no thumbnails; a small rendering is one. */
-const smallRendering = (request: RenderedRequest): RenderedRequest => ({
-  ...request,
-  kind: 'rendered',
-  parameters: { viewport: `${thumbnailEdge},${thumbnailEdge}`, ...request.parameters },
-})

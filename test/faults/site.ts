@@ -19,6 +19,7 @@ import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { createStoreService } from '../../src/store/service.ts'
 import { type FakeArchive, json, startFakeArchive } from '../support/fake-archive.ts'
 import type { MadeInstance } from '../support/made-instance.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 
 /** The product from its address down to its clusters, without database: what it remembers is in memory. */
 export interface Site extends AsyncDisposable {
@@ -121,6 +122,8 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>)
       index,
       clock,
       maxBufferedPartBytes,
+      renderer: noRenderer,
+      maxRenderedBytes: 1024 * 1024,
     }),
     query: createQueryService({
       clusters: clusters.all,

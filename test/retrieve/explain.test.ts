@@ -7,6 +7,7 @@ import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 
 const study = madeUid() as Uid
 const series = madeUid() as Uid
@@ -49,6 +50,8 @@ function site({ south = { internal: true, external: true }, status = {} }: Site 
     clock,
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
   })
   return { north, south: other, east, service, clock }
 }
@@ -153,6 +156,17 @@ describe('explaining where a study is', () => {
     expect(holders[1]).toMatchObject({ cluster: 'north', unlisted: 'timed-out' })
     expect(holders[1]).not.toHaveProperty('listed')
     expect(union.instances).toBe(4)
+  })
+
+  it('tells of a holder also when none lists what it holds', async () => {
+    const { service, north, south } = site()
+    for (const cluster of [north, south]) cluster.faults.uncounted = true
+    const { holders, union } = await service.explain({ study }, internal)
+    expect(holders.map(({ cluster, unlisted }) => [cluster, unlisted])).toEqual([
+      ['south', 'timed-out'],
+      ['north', 'timed-out'],
+    ])
+    expect(union).toEqual({ series: 0, instances: 0 })
   })
 
   it('does not wait for a cluster that hangs past its deadline', async () => {

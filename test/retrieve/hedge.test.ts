@@ -7,6 +7,7 @@ import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 
 const study = madeUid() as Uid
 const series = madeUid() as Uid
@@ -37,6 +38,8 @@ function site() {
     clock,
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
   })
   const retrieve = (signal = new AbortController().signal) =>
     service.instances({ target: { study, series, instance }, transferSyntax: '*' }, { audience: 'internal', signal })

@@ -11,6 +11,7 @@ import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 import { type PostgresServer, postgresAvailable, postgresMissing, startPostgres } from '../support/postgres.ts'
 
 const requester = { audience: 'internal', signal: new AbortController().signal } as const
@@ -38,6 +39,8 @@ function service(clusters: readonly Cluster[], index: LocationIndex, clock = new
     clock,
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
   })
 }
 

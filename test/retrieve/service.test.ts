@@ -8,6 +8,7 @@ import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 
 const requester = { audience: 'internal', signal: new AbortController().signal } as const
 const study = madeUid() as Uid
@@ -37,6 +38,8 @@ function service(clusters: readonly MemoryCluster[], known: Record<string, strin
     clock,
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
   })
 }
 
@@ -285,6 +288,8 @@ describe('locating', () => {
       clock,
       bulkdataKey: Buffer.from('key'),
       maxBufferedPartBytes: 1024 * 1024,
+      renderer: noRenderer,
+      maxRenderedBytes: 1024 * 1024,
     })
     const target = { study, series, instance: made.instance as Uid }
     const pending = retrieve.instances({ target, transferSyntax: '*' }, requester)

@@ -6,6 +6,7 @@ import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 
 const requester = { audience: 'internal', signal: new AbortController().signal } as const
 const study = madeUid() as Uid
@@ -24,6 +25,8 @@ function service(clusters: readonly MemoryCluster[], clock = new FakeClock()) {
     clock,
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
   })
 }
 

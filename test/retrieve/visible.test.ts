@@ -7,6 +7,7 @@ import { createRetrieveService, type RetrieveService } from '../../src/retrieve/
 import { FakeClock } from '../support/fake-clock.ts'
 import { madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
+import { noRenderer } from '../support/no-renderer.ts'
 
 const study = madeUid() as Uid
 const series = madeUid() as Uid
@@ -38,6 +39,8 @@ function site(south = { internal: true, external: false }, known: readonly strin
     clock: new FakeClock(),
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
   })
   return { home, linked, retrieve, forgotten }
 }

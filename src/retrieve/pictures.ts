@@ -1,0 +1,111 @@
+import type { RenderedRequest, Target } from '../clusters/cluster.ts'
+import { LinkError } from '../core/errors.ts'
+import type { Part, Parts } from '../dicom/multipart.ts'
+import type { Renderer } from '../render/renderer.ts'
+import { describe } from './failure.ts'
+import { prime } from './relay.ts'
+import type { Requester, RetrieveAnswer } from './service.ts'
+
+export interface PicturesDependencies {
+  readonly renderer: Renderer
+  /** Of one instance that is held in memory to be rendered, in bytes. */
+  readonly maxRenderedBytes: number
+  /** A picture as an archive makes it. */
+  readonly made: (request: RenderedRequest, requester: Requester) => Promise<RetrieveAnswer<Parts>>
+  /** One instance as it is stored. */
+  readonly stored: (target: Target, requester: Requester) => Promise<RetrieveAnswer<Parts>>
+  /** The instances below a target, of all its holders. */
+  readonly instances: (target: Target, requester: Requester) => Promise<readonly Required<Target>[]>
+}
+
+/**
+ * Pictures from an archive that makes them; else made here of the instance as it is stored. Many archives make none, or
+ * not of every transfer syntax.
+ */
+export class Pictures {
+  readonly #deps: PicturesDependencies
+
+  constructor(deps: PicturesDependencies) {
+    this.#deps = deps
+  }
+
+  async of(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>> {
+    try {
+      return await this.#deps.made(request, requester)
+    } catch (thrown) {
+      if (!isLack(thrown)) throw thrown
+      return request.kind === 'thumbnail' ? this.#small(request, requester) : this.#own(request, requester, thrown)
+    }
+  }
+
+  /** A small picture of the one instance that stands for a study or series, the middle one: that is a thumbnail. */
+  async #small(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>> {
+    const { target } = request
+    const instances = target.instance ? [target] : await this.#deps.instances(target, requester)
+    const middle = instances[Math.floor(instances.length / 2)]
+    if (!middle) throw new LinkError('not-found', `${describe(target)} has no instances`)
+    const parameters = { viewport: `${thumbnailEdge},${thumbnailEdge}`, ...request.parameters }
+    return this.of({ ...request, kind: 'rendered', target: middle, parameters }, requester)
+  }
+
+  /** `lack`: why no archive made it; told when nothing can be made of it here either because it is not to be had. */
+  async #own(request: RenderedRequest, requester: Requester, lack: LinkError): Promise<RetrieveAnswer<Parts>> {
+    const { target } = request
+    const pictures = target.instance
+      ? this.#frames(request, requester)
+      : this.#images(await this.#deps.instances(target, requester), request, requester)
+    const body = await prime(pictures)
+    if (!body) throw lack
+    return { status: 200, warnings: [], body }
+  }
+
+  /** Of what is below a study or series, all that pictures can be made of. */
+  async *#images(instances: readonly Target[], request: RenderedRequest, requester: Requester): AsyncGenerator<Part> {
+    for (const target of instances) {
+      try {
+        yield* this.#frames({ ...request, target }, requester)
+      } catch (thrown) {
+        if (!(thrown instanceof LinkError) || thrown.code !== 'not-acceptable') throw thrown
+      }
+    }
+  }
+
+  async *#frames({ target, frames = [1], ...request }: RenderedRequest, requester: Requester): AsyncGenerator<Part> {
+    const file = await this.#file(target, requester)
+    for (const frame of frames) {
+      const { contentType, bytes } = await this.#deps.renderer.render({ ...request, file, frame }, requester.signal)
+      yield { contentType, length: bytes.byteLength, total: frames.length, body: whole(bytes) }
+    }
+  }
+
+  async #file(target: Target, requester: Requester): Promise<Buffer> {
+    const { body } = await this.#deps.stored(target, requester)
+    const chunks: Uint8Array[] = []
+    let size = 0
+    for await (const part of body) {
+      for await (const chunk of part.body) {
+        chunks.push(chunk)
+        size += chunk.byteLength
+        if (size > this.#deps.maxRenderedBytes) throw tooLarge(target, this.#deps.maxRenderedBytes)
+      }
+    }
+    return Buffer.concat(chunks, size)
+  }
+}
+
+async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
+
+/** Edge of a thumbnail in pixels when the client names no viewport. */
+const thumbnailEdge = 256
+
+const lacking: ReadonlySet<LinkError['code']> = new Set(['not-found', 'not-acceptable', 'unavailable', 'bad-gateway'])
+
+const isLack = (thrown: unknown): thrown is LinkError => thrown instanceof LinkError && lacking.has(thrown.code)
+
+const tooLarge = (target: Target, bytes: number): LinkError =>
+  new LinkError(
+    'not-acceptable',
+    `no archive renders ${describe(target)}, and it is larger than ${bytes} bytes, which are rendered here at most`,
+  )
