@@ -285,6 +285,39 @@ describe.skipIf(!orthancAvailable)('three archives retrieved from as one', () =>
     })
   })
 
+  describe('where they are', () => {
+    interface Report {
+      readonly holders: readonly {
+        cluster: string
+        decidedBy?: string
+        firstByteMs?: number
+        listed: { instances: number; examples: string[] }
+      }[]
+      readonly union: object
+    }
+    const explain = async (path: string) => JSON.parse((await get(`/link/v1/explain${path}`)).text()) as Report
+
+    test('is told of a study that three archives hold in part', async () => {
+      const { holders, union } = await explain(`/studies/${overlapping.study}`)
+      const listed = Object.fromEntries(holders.map((it) => [it.cluster, [it.listed.instances, it.listed.examples]]))
+      const [first, , third] = overlapping.all.map(({ instance }) => instance)
+      const extra = overlapping.all.at(-1)?.instance
+      expect(listed).toEqual({ north: [2, [first]], south: [3, [third]], cardio: [2, [extra]] })
+      expect(union).toEqual({ series: 2, instances: 5 })
+      expect(holders.map(({ cluster, decidedBy }) => [cluster, decidedBy])).toEqual([
+        ['cardio', undefined],
+        ['south', 'series'],
+        ['north', 'instances'],
+      ])
+    })
+
+    test('is told with how fast they were lately', async () => {
+      await get(instancePath(single.bob), asStored)
+      const { holders } = await explain(instancePath(single.bob).replace('/dicom-web', ''))
+      expect(holders).toMatchObject([{ cluster: 'south', firstByteMs: expect.any(Number) }])
+    })
+  })
+
   describe('WADO-URI', () => {
     const uri = ({ study, series, instance }: MadeInstance, more: string) =>
       `/wado?requestType=WADO&studyUID=${study}&seriesUID=${series}&objectUID=${instance}${more}`

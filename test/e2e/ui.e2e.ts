@@ -27,7 +27,7 @@ const config = {
 }
 
 /** Browsers write to the console what a page answers with its own text. */
-const refusal = /^Failed to load resource: the server responded with a status of (400|502) /
+const refusal = /^Failed to load resource: the server responded with a status of (400|502|503) /
 
 describe.skipIf(!browserAvailable)('the search page in a browser, by keyboard', () => {
   const open = disposedAfterAll()
@@ -152,7 +152,9 @@ describe.skipIf(!browserAvailable)('the search page in a browser, by keyboard', 
     await follow()
     expect(await page.title()).toBe('Studies 1–10 of at least 12 – dicomweb-link')
     expect(await focused()).toBe('results')
-    expect(await page.getByRole('status', { name: 'Warnings' }).innerText()).toContain('cluster south unreachable')
+    expect(await page.getByRole('status', { name: 'Warnings' }).innerText()).toMatch(
+      /cluster south (unreachable|circuit-open)/,
+    )
     expect(await page.getByRole('row', { name: 'Study 12' }).getByRole('listitem').innerText()).toBe(
       'north: 1 image, ONLINE',
     )
@@ -180,6 +182,19 @@ describe.skipIf(!browserAvailable)('the search page in a browser, by keyboard', 
     expect(await sources.getByRole('row', { name: 'south' }).innerText()).toMatch(/unreachable|circuit-open/)
   })
 
+  test('where a study is is reached from its row, and the way back by keyboard', async () => {
+    await page.goto(`${proxy.url}/ui?PatientID=B-1`)
+    await tabTo(/^Copies/)
+    await follow()
+    expect(await page.title()).toBe('Held by 1 cluster – dicomweb-link')
+    const holders = page.getByRole('region', { name: 'Clusters in the order in which they are asked' })
+    expect(await holders.getByRole('row', { name: 'north' }).innerText()).toMatch(/home\s+asked first\s+up\s+ONLINE/)
+    expect(await page.getByRole('status', { name: 'Warnings' }).innerText()).toContain('cluster south did not say')
+    await tabTo('Linked search')
+    await follow()
+    expect(new URL(page.url()).pathname).toBe('/ui')
+  })
+
   test('a wrong value is said at its field, which has the focus', async () => {
     await page.goto(`${proxy.url}/ui?from=2024-02-01&to=2024-01-01`)
     expect(await focused()).toBe('from')
@@ -205,6 +220,12 @@ describe.skipIf(!browserAvailable)('the search page in a browser, by keyboard', 
     await page.goto(`${proxy.url}/ui?PatientID=B-1`)
     const row = page.getByRole('row', { name: '<script>alert(1)</script>' })
     expect(await row.getByRole('rowheader').innerText()).toBe('<b>Bobby</b>, "T"')
+  })
+
+  test('a study that nobody has is an alert with the focus', async () => {
+    await page.goto(`${proxy.url}/ui/studies/1.2.3`)
+    expect(await page.getByRole('alert').innerText()).toContain('who holds study 1.2.3 (south')
+    expect(await page.evaluate('document.activeElement.getAttribute("role")')).toBe('alert')
   })
 
   test.each([
