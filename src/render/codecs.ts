@@ -48,7 +48,7 @@ export const hasDecoder = (transferSyntaxUID: string): boolean => transferSyntax
 
 /**
  * Decodes one frame. Throws `bad-gateway` for a stream that is damaged or is not of the image that the dataset
- * describes; after that the decoders of this thread are not to be used again.
+ * describes.
  */
 export async function decodeStream(transferSyntaxUID: string, stream: Buffer, layout: PixelLayout): Promise<Frame> {
   const decoder = decoders[transferSyntaxUID]
@@ -90,6 +90,8 @@ async function coded(work: () => Uint8Array | undefined): Promise<Uint8Array> {
   try {
     return work() ?? new Uint8Array()
   } catch (error) {
+    // They may be left in any state: the next frame gets new ones.
+    NativeCodecs.release()
     throw damaged('its pixel data cannot be decoded', error)
   }
 }

@@ -78,10 +78,6 @@ class ThreadedRenderer implements Renderer {
     limit.signal.addEventListener('abort', () => void this.#end(thread, tooSlow(this.#timeLimitMs)), { once: true })
     try {
       return await thread.render(request)
-    } catch (error) {
-      // After damaged data a decoder may be left in any state.
-      if (error instanceof LinkError && error.code === 'bad-gateway') await this.#end(thread, error)
-      throw error
     } finally {
       this.#rest(thread)
     }
@@ -98,7 +94,10 @@ class ThreadedRenderer implements Renderer {
   }
 
   #rest(thread: Thread): void {
-    if (thread.ended) return
+    if (thread.ended) {
+      this.#threads.delete(thread)
+      return
+    }
     const wake = new AbortController()
     this.#idle.push({ thread, wake })
     this.#clock.sleep(this.#idleMs, wake.signal).then(
