@@ -12,14 +12,33 @@ export function crossOrigin({ cors: { origins } }: Pick<Config, 'cors'>): Middle
   return cors({
     origin: allowed.has('*') ? '*' : (origin) => (allowed.has(origin) ? origin : undefined),
     allowMethods: ['GET', 'HEAD', 'POST', 'PATCH'],
-    allowHeaders: ['Authorization', 'Accept', 'Content-Type', 'X-API-Key', 'Range', 'If-Match', 'If-None-Match'],
-    exposeHeaders: ['Warning', 'Link-Sources', 'X-Request-Id', 'Content-Location', 'Location', 'Retry-After', 'ETag'],
+    allowHeaders: [
+      'Authorization',
+      'Accept',
+      'Content-Type',
+      'X-API-Key',
+      'Range',
+      'If-Range',
+      'If-Match',
+      'If-None-Match',
+    ],
+    exposeHeaders: [
+      'Warning',
+      'Link-Sources',
+      'X-Request-Id',
+      'Content-Location',
+      'Location',
+      'Retry-After',
+      'ETag',
+      'Content-Range',
+      'Accept-Ranges',
+    ],
     maxAge: 600,
   })
 }
 
 const dataHeaders = {
-  // Studies must not stay behind on the disks of shared workstations.
+  // Lists of patients and whole studies must not stay behind on the disks of shared workstations.
   'Cache-Control': 'no-store',
   // Viewers run isolated, to share memory, and a page that is isolated frames only what asks for the same.
   'Cross-Origin-Embedder-Policy': 'require-corp',
