@@ -21,6 +21,7 @@ import {
   toldOf,
   whole,
 } from './harness.ts'
+import { datasetsInHand, partsInHand } from './in-hand.ts'
 
 interface Answer {
   readonly $ref?: string
@@ -64,7 +65,7 @@ async function holdAgainst(key: string, response: Response): Promise<void> {
   const listed = operation?.responses[response.status]
   expect(listed, `${key} has no ${response.status}`).toBeDefined()
   const answer = listed?.$ref ? document.components.responses[listed.$ref.split('/').at(-1) ?? ''] : listed
-  if (response.status === 204) return
+  if (response.status === 204 || response.status === 304) return
   const type = (response.headers.get('content-type') ?? '').split(';')[0] ?? ''
   const content = answer?.content?.[type] ?? answer?.content?.[type.replace(/\/.*/, '/*')]
   expect(content, `${key} ${response.status} is never ${type}`).toBeDefined()
@@ -161,6 +162,42 @@ describe('real answers fit openapi.yaml', () => {
       await holdAgainst('GET /wado', await site.fetch(`${wado}&contentType=${type}`))
     },
   )
+
+  it.each([
+    [206, { Range: 'bytes=0-1' }],
+    [304, { 'If-None-Match': '*' }],
+    [412, { 'If-Match': '"other"' }],
+    [416, { Range: 'bytes=100-' }],
+  ])('%d of what is in memory', async (status, asked) => {
+    site = await startSite()
+    site.services.onRetrieve = async () => partsInHand(['image/jpeg', 'pixels'])
+    for (const [key, path] of [
+      [`GET ${dicomweb}/frames/{frames}`, `${instancePath}/frames/1`],
+      [`GET ${dicomweb}/frames/{frames}/rendered`, `${instancePath}/frames/1/rendered`],
+      [`GET ${dicomweb}/frames/{frames}/thumbnail`, `${instancePath}/frames/1/thumbnail`],
+      [`GET ${dicomweb}/rendered`, `${instancePath}/rendered`],
+      [`GET ${dicomweb}/thumbnail`, `${instancePath}/thumbnail`],
+      [`GET ${dicomweb}/bulkdata/{token}`, `${instancePath}/bulkdata/abc`],
+      ['GET /wado', wado],
+    ] as const) {
+      const response = await site.fetch(path, { headers: { Accept: 'image/jpeg', ...asked } as HeadersInit })
+      expect([key, response.status]).toEqual([key, status])
+      await holdAgainst(key, response)
+    }
+  })
+
+  it('metadata that the client has, and other than it insists on', async () => {
+    site = await startSite()
+    site.services.onMetadata = async () => datasetsInHand(row)
+    for (const path of ['', '/instances/{instance}'].map(
+      (it) => `/dicom-web/studies/{study}/series/{series}${it}/metadata`,
+    )) {
+      const address = path.replace('{study}', study).replace('{series}', series).replace('{instance}', instance)
+      for (const headers of [{ 'If-None-Match': '*' }, { 'If-Match': '"other"' }] as HeadersInit[]) {
+        await holdAgainst(`GET ${path}`, await site.fetch(address, { headers }))
+      }
+    }
+  })
 
   it('nothing is not found where something is stored', () => {
     const posts = operations().filter(({ key }) => key.startsWith('POST'))
