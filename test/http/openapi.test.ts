@@ -168,7 +168,7 @@ describe('real answers fit openapi.yaml', () => {
     [304, { 'If-None-Match': '*' }],
     [412, { 'If-Match': '"other"' }],
     [416, { Range: 'bytes=100-' }],
-  ])('%d of what is in memory', async (status, asked) => {
+  ] as [number, Record<string, string>][])('%d of what is in memory', async (status, asked) => {
     site = await startSite()
     site.services.onRetrieve = async () => partsInHand(['image/jpeg', 'pixels'])
     for (const [key, path] of [
@@ -180,7 +180,7 @@ describe('real answers fit openapi.yaml', () => {
       [`GET ${dicomweb}/bulkdata/{token}`, `${instancePath}/bulkdata/abc`],
       ['GET /wado', wado],
     ] as const) {
-      const response = await site.fetch(path, { headers: { Accept: 'image/jpeg', ...asked } as HeadersInit })
+      const response = await site.fetch(path, { headers: { Accept: 'image/jpeg', ...asked } })
       expect([key, response.status]).toEqual([key, status])
       await holdAgainst(key, response)
     }
@@ -193,7 +193,7 @@ describe('real answers fit openapi.yaml', () => {
       (it) => `/dicom-web/studies/{study}/series/{series}${it}/metadata`,
     )) {
       const address = path.replace('{study}', study).replace('{series}', series).replace('{instance}', instance)
-      for (const headers of [{ 'If-None-Match': '*' }, { 'If-Match': '"other"' }] as HeadersInit[]) {
+      for (const headers of [{ 'If-None-Match': '*' }, { 'If-Match': '"other"' }] as Record<string, string>[]) {
         await holdAgainst(`GET ${path}`, await site.fetch(address, { headers }))
       }
     }

@@ -144,8 +144,7 @@ describe('a range', () => {
     ['a picture', `${instancePath}/rendered`],
     ['an instance', instancePath],
   ])('is given of %s', async (_, path) => {
-    const types = { [instancePath]: 'application/dicom' }
-    const type = types[path] ?? 'image/jpeg'
+    const type = path === instancePath ? 'application/dicom' : 'image/jpeg'
     site.services.onRetrieve = async () => whole(partsOf({ ...part(type, content), length: 10 }))
     const response = await get({ Accept: type, Range: 'bytes=-3' }, path)
     expect([response.status, await response.text()]).toEqual([206, '789'])
