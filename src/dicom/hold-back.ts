@@ -10,7 +10,7 @@ export async function holdBack(part: Part, maxBytes: number): Promise<Part> {
   const source = part.body[Symbol.asyncIterator]()
   for (;;) {
     const next = await source.next()
-    if (next.done) return { ...part, length: size, body: replay(chunks) }
+    if (next.done) return { ...part, length: size, held: true, body: replay(chunks) }
     chunks.push(next.value)
     size += next.value.byteLength
     if (size > maxBytes) return { ...part, body: replay(chunks, source) }
