@@ -13,7 +13,7 @@ export class Inventories {
   /** Throws `ClusterError` as {@link takeInventory} does. */
   async of(holder: Holder, target: Target, signal: AbortSignal): Promise<Inventory> {
     const count = countOf(holder, target)
-    const key = [holder.cluster.id, target.study, target.series ?? '', count].join('|')
+    const key = [holder.cluster.id, target.study, target.series, target.instance, count].join('|')
     const known = count === undefined ? undefined : this.#known.get(key)
     if (known) return known
     const inventory = await takeInventory(holder.cluster, target, signal)
@@ -22,8 +22,9 @@ export class Inventories {
   }
 }
 
-/** Instances a holder says it has below a study or series; `undefined` when it does not say. */
+/** Instances a holder says it has below a study or series; `undefined` when it does not say. An instance is one. */
 export function countOf({ series }: Holder, target: Target): number | undefined {
+  if (target.instance !== undefined) return 1
   let total = 0
   for (const [uid, { instances }] of series) {
     if (target.series !== undefined && uid !== target.series) continue

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { RetrieveRequest } from '../../src/clusters/cluster.ts'
+import { firstString } from '../../src/dicom/dataset.ts'
 import type { Parts } from '../../src/dicom/multipart.ts'
+import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -75,6 +77,19 @@ describe('inventories', () => {
     north.add(made[3] as MadeInstance)
     retrieve.forget(study)
     expect((await collect((await retrieve.instances(whole, requester)).body)).size).toBe(4)
+  })
+})
+
+describe('the metadata of one instance after another of a series', () => {
+  it.each([1, 2])('are those of each, with %i holders', async (holders) => {
+    const made = instances(3)
+    const all = ['north', 'south'].slice(0, holders).map((id) => cluster(id, made))
+    const retrieve = service(all)
+    for (const { instance } of made) {
+      const { body } = await retrieve.metadata({ study, series, instance: instance as Uid }, 'http://proxy', requester)
+      const got = (await Array.fromAsync(body)).map((dataset) => firstString(dataset, tag.SOPInstanceUID))
+      expect(got).toEqual([instance])
+    }
   })
 })
 
