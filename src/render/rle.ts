@@ -18,10 +18,10 @@ export function decodeRle(stream: Buffer, { pixels, samplesPerPixel, bytesPerSam
   for (let plane = 0; plane < planes; plane++) {
     const begin = stream.readUInt32LE(4 + plane * 4)
     const end = plane + 1 < planes ? stream.readUInt32LE(8 + plane * 4) : stream.length
-    if (begin < headerBytes || end < begin || end > stream.length) throw damaged('its run-length segments overlap')
     const sample = Math.floor(plane / bytesPerSample)
     // Segments go from the most to the least significant byte.
     const byte = bytesPerSample - 1 - (plane % bytesPerSample)
+    // A segment that lies elsewhere is empty, and ends too early.
     const unpacked = unpackBits(stream.subarray(begin, end), pixels)
     for (let pixel = 0; pixel < pixels; pixel++) {
       decoded[(sample * pixels + pixel) * bytesPerSample + byte] = unpacked[pixel] ?? 0

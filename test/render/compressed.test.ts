@@ -15,6 +15,7 @@ const grey8: MadeImage = { ...size, pixels: Uint8Array.from(wedge(48, 64, 10, 24
 const grey12: MadeImage = { ...size, bitsAllocated: 16, bitsStored: 12, pixels: uint16(wedge(48, 64, 100, 4000)) }
 const grey16: MadeImage = { ...size, bitsAllocated: 16, pixels: uint16(wedge(48, 64, 100, 65_000)) }
 const signed16: MadeImage = { ...size, bitsAllocated: 16, signed: true, pixels: int16(wedge(48, 64, -1000, 3000)) }
+const signed8: MadeImage = { ...size, signed: true, pixels: Uint8Array.from(wedge(48, 64, -100, 120)) }
 const rgb: MadeImage = { ...size, samplesPerPixel: 3, photometric: 'RGB', pixels: colours }
 
 describe.skipIf(!haveDcmtk)('what dcmtk compressed looks as it does with dcmtk', () => {
@@ -107,6 +108,11 @@ describe('JPEG 2000, which dcmtk does not read, looks as the image did before', 
     const [before, after] = [await shown(madeImage(image)), await shown(compressed(image, syntax, encoder, lossy))]
     if (lossy) expect(meanDifference(before, after)).toBeLessThan(6)
     else expect(after).toEqual(before)
+  })
+
+  test('HTJ2K, 8 signed bits', async () => {
+    const file = compressed(signed8, '1.2.840.10008.1.2.4.201', 'encodeHtJpeg2000', false)
+    expect(await shown(file)).toEqual(await shown(madeImage(signed8)))
   })
 
   test('as a JP2 file', async () => {

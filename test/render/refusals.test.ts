@@ -1,3 +1,4 @@
+import codecs from 'dcmjs-codecs'
 import { describe, expect, test } from 'vitest'
 import { LinkError } from '../../src/core/errors.ts'
 import { render } from '../../src/render/render.ts'
@@ -165,6 +166,11 @@ describe('damage is told as such, and without what the file says of a patient', 
     head.writeUInt32LE(half.length, 4)
     const cut = Buffer.concat([file.subarray(0, at), head, half, Buffer.from('feffdde000000000', 'hex')])
     expect(await refusal(cut)).toMatchObject({ code: 'bad-gateway' })
+  })
+
+  test('decoders that failed are not used again', async () => {
+    await refusal(madeImage({ ...jpeg, pixels: [jpegOf(16, 16)] }))
+    expect(codecs.NativeCodecs.isInitialized()).toBe(false)
   })
 
   test('colours in fewer pixels than the image has are not guessed', async () => {
