@@ -14,6 +14,9 @@ const mediaTypeOf: Readonly<Record<string, string>> = {
   '1.2.840.10008.5.1.4.1.1.104.5': 'model/mtl',
 }
 
+/** What a file that is small, being deflated, may become. */
+const maxDocumentBytes = 2 ** 28
+
 /**
  * The document that an instance encapsulates, as it is; `undefined` when it encapsulates none. Throws `not-acceptable`
  * when its type is none of `mediaTypes`.
@@ -30,6 +33,9 @@ export async function readDocument(
     throw new LinkError('not-acceptable', `the instance is a document, which can be had as ${contentType}`)
   }
   const [value] = await openBulkdata(file, 'bulkdata/00420011')
+  if ((value?.length ?? 0) > maxDocumentBytes) {
+    throw new LinkError('not-acceptable', `the document of the instance has more than ${maxDocumentBytes} bytes`)
+  }
   const chunks: Uint8Array[] = []
   for await (const chunk of value?.body ?? []) chunks.push(chunk)
   const bytes = Buffer.concat(chunks)

@@ -40,12 +40,13 @@ export class Thread {
     return this.#ended
   }
 
-  render(request: RenderRequest): Promise<Rendered> {
+  render({ file, frame, mediaTypes, parameters }: RenderRequest): Promise<Rendered> {
     const waiting = Promise.withResolvers<Rendered>()
     this.#waiting = waiting
     this.#worker.ref()
-    const file = new Uint8Array(request.file)
-    this.#worker.postMessage({ ...request, file }, [file.buffer])
+    // A copy of its own size: with a view, all that lies around it would cross over.
+    const copy = new Uint8Array(file)
+    this.#worker.postMessage({ file: copy, frame, mediaTypes, parameters } satisfies RenderRequest, [copy.buffer])
     return waiting.promise
   }
 

@@ -1,6 +1,7 @@
+import { deflateRawSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { render } from '../../src/render/render.ts'
-import type { MadeElement } from './made-bytes.ts'
+import { encode, type MadeElement } from './made-bytes.ts'
 import { identifiers, madeFile } from './made-image.ts'
 import { limits } from './pictures.ts'
 
@@ -37,6 +38,18 @@ describe('an encapsulated document', () => {
       const { bytes } = await asked(encapsulated(pdf, 'an odd number', length), '*/*')
       expect(Buffer.from(bytes).toString()).toBe('an odd number\0')
     }
+  })
+
+  test('a small deflated file does not become a document that fills the memory', async () => {
+    const elements: MadeElement[] = [
+      { tag: '00080016', vr: 'UI', value: pdf },
+      { tag: '00420011', vr: 'OB', value: Buffer.alloc(2 ** 28 + 2) },
+    ]
+    const syntax = '1.2.840.10008.1.2.1.99'
+    const head = madeFile([], { syntax, sopClass: pdf })
+    const bomb = Buffer.concat([head, deflateRawSync(encode(elements), { level: 1 })])
+    expect(bomb.length).toBeLessThan(2 ** 22)
+    await expect(asked(bomb, '*/*')).rejects.toMatchObject({ code: 'not-acceptable' })
   })
 
   test('who wants a picture is told what there is', async () => {

@@ -14,6 +14,8 @@ describe('direction of imports', () => {
     ['clusters/registry.ts', `import { plan } from '../query/plan.ts'`],
     ['clusters/embedded/files.ts', `import { plan } from '../../query/plan.ts'`],
     ['query/plan.ts', `import { choose } from '../retrieve/choose.ts'`],
+    ['query/plan.ts', `import { createRenderer } from '../render/renderer.ts'`],
+    ['render/frame.ts', `import { registry } from '../clusters/registry.ts'`],
     ['retrieve/choose.ts', `export { plan } from '../query/plan.ts'`],
     ['store/home.ts', `export * from '../replicate/converge.ts'`],
     ['replicate/converge.ts', `import '../http/app.ts'`],
@@ -35,6 +37,7 @@ describe('direction of imports', () => {
     ['compose.ts', `import postgres from 'postgres'`],
     ['clusters/embedded/files.ts', `import { PGlite } from '@electric-sql/pglite'`],
     ['clusters/embedded/files.ts', `import dcmjs from 'dcmjs'`],
+    ['dicom/pixel-data.ts', `import codecs from 'dcmjs-codecs'`],
   ])('%s may not use the package of another folder: %s', (file, source) => {
     expect(faultsOf(file, source)).toHaveLength(1)
   })
@@ -46,6 +49,7 @@ describe('direction of imports', () => {
     ['query/plan.ts', `import type { Config } from '../config/schema.ts'`],
     ['query/plan.ts', `import { type Config, type Limits } from '../config/schema.ts'`],
     ['query/plan.ts', `// import { choose } from '../retrieve/choose.ts'\n/* import '../http/app.ts' */`],
+    ['retrieve/pictures.ts', `import type { Renderer } from '../render/renderer.ts'`],
     ['compose.ts', `import { app } from './http/app.ts'\nimport { load } from './config/load.ts'`],
     ['main.ts', `import { compose } from './compose.ts'`],
   ])('%s may say %s', (file, source) => {
