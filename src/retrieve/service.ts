@@ -30,8 +30,10 @@ import { countOf, Inventories } from './inventories.ts'
 import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
 import { Pictures } from './pictures.ts'
 import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
-import { firstToDeliver, identified, prime } from './relay.ts'
-import { type Fetch, type Item, planUnion, type RelayOptions, relaySole, relayUnion } from './union.ts'
+import { firstToDeliver, type Identified, identified, prime } from './relay.ts'
+import { resumable, resumableParts } from './resume.ts'
+import { relaySole } from './sole.ts'
+import { type Fetch, type Item, planUnion, relayUnion } from './union.ts'
 
 /** Known before the first byte: 206 when something of the union cannot be had or a cluster is silent. */
 export interface RetrieveAnswer<Body> {
@@ -111,19 +113,22 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     target: Target,
     fetch: Fetch<T>,
     { audience, signal }: Requester,
-    options: RelayOptions = {},
+    { mayHelp = false } = {},
   ) {
     const { holders, silent } = await locators.for(audience).locate(target.study, signal)
     const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
     const [sole] = holding
     if (!sole) throw noHolderLeft(describe(target), silent)
     if (holding.length === 1 && countOf(sole, target) !== undefined) {
-      const body = relaySole(target, sole, fetch, { inventories, signal })
+      const body = relaySole(target, sole, fetch, { inventories, clock: deps.clock, signal })
       return unionAnswer(target, body, silent)
     }
     using budget = new Budget(deps.clock, signal)
     const union = await planUnion(target, rank(holding, target.series), inventories, budget)
-    return unionAnswer(target, relayUnion(target, union, fetch, options), [...silent, ...union.silent])
+    return unionAnswer(target, relayUnion(target, union, fetch, { mayHelp, clock: deps.clock, signal }), [
+      ...silent,
+      ...union.silent,
+    ])
   }
 
   /** One object from one cluster: from one of the `first`, else from where it is likely to be, else from wherever it is. */
@@ -144,9 +149,21 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     return { status: 200, warnings: [], body } as const
   }
 
+  /** Every copy of an instance, the best first, for who has a part of one that broke off. */
+  async function* copiesOf(target: Required<Target>, transferSyntax: string, { audience, signal }: Requester) {
+    const { holders } = await locators.for(audience).locate(target.study, signal)
+    for (const cluster of ranked(holders, target.series)) {
+      const request = { kind: 'instances', target, transferSyntax } as const
+      const parts = await firstToDeliver([cluster], request, { maxBytes, signal, errors: [] })
+      for await (const { body } of parts ?? []) yield body
+    }
+  }
+
   async function oneInstance({ target, transferSyntax, orAsStored }: InstancesRequest, requester: Requester) {
     try {
-      return await oneObject(target, { kind: 'instances', target, transferSyntax }, requester)
+      const answer = await oneObject(target, { kind: 'instances', target, transferSyntax }, requester)
+      const copies = () => copiesOf(target as Required<Target>, transferSyntax, requester)
+      return { ...answer, body: resumableParts(answer.body, copies) }
     } catch (thrown) {
       if (!orAsStored || !isFormRefused(thrown)) throw thrown
       return oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, requester)
@@ -201,8 +218,14 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       const { target } = request
       if (target.instance) return oneInstance(request, requester)
       const fetch: Fetch<Part> = (cluster, part, patience) =>
-        fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, requester.signal)
-      return wholeUnion(target, fetch, requester, { now: () => deps.clock.now() })
+        resumed(fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, requester.signal))
+      const resumed = async function* (items: AsyncIterable<Identified>): AsyncGenerator<Item<Part>> {
+        for await (const { instance, series, value } of items) {
+          const copies = () => copiesOf({ study: target.study, series, instance }, request.transferSyntax, requester)
+          yield { instance, value: resumable(value, copies) }
+        }
+      }
+      return wholeUnion(target, fetch, requester, { mayHelp: true })
     },
 
     frames: (request, requester) => oneObject(request.target, { kind: 'frames', ...request }, requester),
@@ -263,7 +286,7 @@ async function* fetchInstances(
   { target, transferSyntax, orAsStored, patient = false }: InstancesRequest & Patience,
   maxBytes: number,
   signal: AbortSignal,
-): AsyncGenerator<Item<Part>> {
+): AsyncGenerator<Identified> {
   const ask = (as: string) => cluster.retrieve({ kind: 'instances', target, transferSyntax: as, patient }, signal)
   const parts = await ask(transferSyntax).catch((thrown: unknown) => {
     // One image the archive cannot decode spoils its answer for a whole study.

@@ -3,8 +3,11 @@ import { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { Fetch, Progress, Source } from './union.ts'
 
-/** A source that its reader has waited for so long, and for this share of the time, is what holds an answer up. */
-const longMs = 1000
+/**
+ * A source that its reader has waited for so long, and for this share of the time, is what holds an answer up. The first
+ * item does not count: archives take their time before they begin.
+ */
+const longMs = 200
 const longShare = 0.8
 
 /** Fewer instances are there before others could be of help. */
@@ -29,11 +32,12 @@ export class Wait {
 
   /** Passes items on until the source has been waited for too long, if others can help. */
   async *over<T>(items: AsyncIterable<T>, canHelp: () => boolean): AsyncGenerator<T> {
-    const begun = this.#now()
+    let begun: number | undefined
     let waited = 0
-    let asked = begun
+    let asked = 0
     for await (const item of items) {
-      waited += this.#now() - asked
+      if (begun === undefined) begun = this.#now()
+      else waited += this.#now() - asked
       yield item
       asked = this.#now()
       this.isLong = waited > longMs && waited > (asked - begun) * longShare && canHelp()

@@ -2,10 +2,11 @@ import type { Cluster, Patience, Target } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import type { Inventory } from '../clusters/inventory.ts'
 import { LinkError } from '../core/errors.ts'
-import { ClusterError, type FailureReason } from '../core/outcome.ts'
+import { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { type AttemptsOptions, attempts } from './attempts.ts'
 import { describe, noHolderLeft } from './failure.ts'
-import { countOf, type Inventories } from './inventories.ts'
+import type { Inventories } from './inventories.ts'
 import type { Holder } from './locate.ts'
 import { canHelp, relayTogether, Wait } from './together.ts'
 
@@ -53,43 +54,14 @@ export interface Item<T> {
 export type Fetch<T> = (cluster: Cluster, target: Target, patience: Patience) => AsyncIterable<Item<T>>
 
 /** What was done before a union is relayed: instances given, and why a cluster did not give more. */
-interface Begun {
+export interface Begun {
   readonly given: Set<Uid>
   readonly failures: Map<Cluster, ClusterError>
 }
 
-/**
- * All that the only holder of something sends. It has said how many instances there are: only when fewer come is its
- * inventory taken, and what is missing asked for one by one.
- */
-export async function* relaySole<T>(
-  target: Target,
-  holder: Holder,
-  fetch: Fetch<T>,
-  { inventories, signal }: { readonly inventories: Inventories; readonly signal: AbortSignal },
-): AsyncGenerator<T> {
-  const { cluster } = holder
-  const given = new Set<Uid>()
-  const failures = new Map<Cluster, ClusterError>()
-  try {
-    yield* takeNew(given, fetch(cluster, target, { patient: true }))
-    if (given.size >= (countOf(holder, target) ?? Number.POSITIVE_INFINITY)) return
-    failures.set(cluster, contradiction(cluster))
-  } catch (thrown) {
-    if (!(thrown instanceof ClusterError)) throw thrown
-    failures.set(cluster, thrown)
-  }
-  const inventory = await inventories.of(holder, target, signal).catch((thrown: unknown) => {
-    if (!(thrown instanceof ClusterError)) throw thrown
-    return undefined
-  })
-  const union = { sources: inventory ? [{ cluster, inventory }] : [], silent: [] }
-  yield* relayUnion(target, union, fetch, { begun: { given, failures } })
-}
-
-export interface RelayOptions {
-  /** Milliseconds; given when sources that hold a client up may be helped by asking others for single instances. */
-  readonly now?: () => number
+export interface RelayOptions extends AttemptsOptions {
+  /** Set when sources that hold a client up are helped by asking others for single instances. */
+  readonly mayHelp?: boolean
   readonly begun?: Begun
 }
 
@@ -97,21 +69,23 @@ export interface RelayOptions {
  * Yields every instance of the union once. Sources are asked in their order for what is still missing; one that fails
  * loses its turn and the others complete the answer; those that broke down get one more try, instance by instance,
  * since one bad instance can spoil an archive's whole answer. When the client has to wait for a source, the others
- * help. Throws when something is left that nobody gave: before the first instance what the sources' failures amount to,
+ * help; when nobody is left, those that may be back in a moment are waited for. Throws when something is left that nobody gave: before the first instance what the sources' failures amount to,
  * later that the answer cannot be completed.
  */
 export async function* relayUnion<T>(
   target: Target,
   union: Union,
   fetch: Fetch<T>,
-  { now, begun = { given: new Set(), failures: new Map() } }: RelayOptions = {},
+  { mayHelp = false, begun = { given: new Set(), failures: new Map() }, ...options }: RelayOptions,
 ): AsyncGenerator<T> {
   const { given, failures } = begun
   const progress = new Progress(union, given)
 
-  for (const { cluster, inventory, pieces, tries, patient } of attempts(target, union, progress, failures)) {
-    const able = () => union.sources.filter((source) => !failures.has(source.cluster))
-    const wait = now && new Wait(now)
+  const able = () => union.sources.filter((source) => !failures.has(source.cluster))
+
+  for await (const attempt of attempts(target, union, progress, failures, options)) {
+    const { cluster, inventory, pieces, tries, patient } = attempt
+    const wait = mayHelp ? new Wait(() => options.clock.now()) : undefined
     let left = tries
     for (const piece of pieces) {
       try {
@@ -139,7 +113,8 @@ export async function* relayUnion<T>(
   throw new LinkError('bad-gateway', `not all instances of ${describe(target)} can be had`, { cause: errors.at(-1) })
 }
 
-const contradiction = (cluster: Cluster) => new ClusterError(cluster.id, 'malformed', 'does not send what it lists')
+export const contradiction = (cluster: Cluster) =>
+  new ClusterError(cluster.id, 'malformed', 'does not send what it lists')
 
 /** No failure, or that it does not have it: both are untrue of what a cluster has just listed. */
 const isContradicted = (failure: ClusterError | undefined) => failure === undefined || failure.reason === 'not-found'
@@ -147,12 +122,12 @@ const isContradicted = (failure: ClusterError | undefined) => failure === undefi
 /** What was given and what is known to be missing. */
 export class Progress {
   readonly missing: Map<Uid, Uid>
-  readonly #given: Set<Uid>
+  readonly given: Set<Uid>
 
   constructor({ sources }: Pick<Union, 'sources'>, given: Set<Uid>) {
     const listed = sources.flatMap(({ inventory }) => [...(inventory ?? [])])
     this.missing = new Map(listed.filter(([instance]) => !given.has(instance)))
-    this.#given = given
+    this.given = given
   }
 
   lacksAnyOf(inventory: Inventory): boolean {
@@ -163,7 +138,7 @@ export class Progress {
   async *takeMissing<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
     for await (const { instance, value } of items) {
       if (this.missing.delete(instance)) {
-        this.#given.add(instance)
+        this.given.add(instance)
         yield value
       } else if (this.missing.size === 0) return
     }
@@ -171,70 +146,10 @@ export class Progress {
 }
 
 /** Passes on what was not given before, to the end: nobody knows what to expect. */
-async function* takeNew<T>(given: Set<Uid>, items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
+export async function* takeNew<T>(given: Set<Uid>, items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
   for await (const { instance, value } of items) {
     if (given.has(instance)) continue
     given.add(instance)
     yield value
-  }
-}
-
-interface Attempt {
-  readonly cluster: Cluster
-  /** `undefined` when it was not to be had. */
-  readonly inventory: Inventory | undefined
-  readonly pieces: Iterable<Target>
-  /** Pieces that may fail before the cluster is given up. */
-  readonly tries: number
-  /** Whether what is missing can be had from no other source that is still good. */
-  readonly patient: boolean
-}
-
-/** Failures of a whole answer that need not be those of its instances. */
-const spoilt: ReadonlySet<FailureReason> = new Set(['failed', 'truncated', 'malformed', 'too-large'])
-
-/** Lazy, so that each attempt is made of what the ones before left, and the second round of who failed in the first. */
-function* attempts(
-  target: Target,
-  { sources }: Union,
-  { missing }: Progress,
-  failures: ReadonlyMap<Cluster, ClusterError>,
-): Generator<Attempt> {
-  const isElsewhere = (cluster: Cluster) => {
-    const others = sources.filter((other) => other.cluster !== cluster && !failures.has(other.cluster))
-    const own = sources.find((source) => source.cluster === cluster)?.inventory
-    const wanted = [...missing.keys()].filter((instance) => own?.has(instance) !== false)
-    return wanted.every((instance) => others.some(({ inventory }) => inventory?.has(instance)))
-  }
-  for (const { cluster, inventory } of sources) {
-    if (failures.has(cluster)) continue
-    const pieces = inventory ? largePieces(inventory, missing, target) : [target]
-    const patient = !isElsewhere(cluster)
-    yield { cluster, inventory, pieces, tries: 1, patient }
-  }
-  for (const { cluster, inventory } of sources) {
-    const failure = failures.get(cluster)
-    if (!inventory || !failure || !spoilt.has(failure.reason)) continue
-    yield { cluster, inventory, pieces: singleInstances(inventory, missing, target), tries: 3, patient: false }
-  }
-}
-
-/** The fewest requests that bring what is missing without bringing much else. */
-function* largePieces(inventory: Inventory, missing: ReadonlyMap<Uid, Uid>, target: Target): Generator<Target> {
-  const wanted = [...inventory].filter(([instance]) => missing.has(instance))
-  if (wanted.length * 2 > inventory.size) {
-    yield target
-    return
-  }
-  for (const [series, instances] of Map.groupBy(wanted, ([, uid]) => uid)) {
-    const held = [...inventory.values()].filter((uid) => uid === series).length
-    if (instances.length * 2 > held) yield { study: target.study, series }
-    else yield* instances.map(([instance]) => ({ study: target.study, series, instance }))
-  }
-}
-
-function* singleInstances(inventory: Inventory, missing: ReadonlyMap<Uid, Uid>, target: Target): Generator<Target> {
-  for (const [instance, series] of inventory) {
-    if (missing.has(instance)) yield { study: target.study, series, instance }
   }
 }

@@ -5,7 +5,7 @@ import type { Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
-import { FakeClock, turn } from '../support/fake-clock.ts'
+import { FakeClock, passing, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
 import { noRenderer } from '../support/no-renderer.ts'
@@ -96,8 +96,9 @@ describe('a study', () => {
   it('from a cluster that cannot list what it holds, and breaks off, ends as an error', async () => {
     const uncounted = cluster('north', instances(4))
     uncounted.faults = { uncounted: true, diesAfter: 2 }
-    const answer = await service([uncounted]).instances(whole, requester)
-    await expect(collect(answer.body)).rejects.toMatchObject({ code: 'bad-gateway' })
+    const clock = new FakeClock()
+    const answer = await service([uncounted], {}, clock).instances(whole, requester)
+    await expect(passing(clock, collect(answer.body))).rejects.toMatchObject({ code: 'bad-gateway' })
   })
 
   it('is answered with 206 and the reason when a cluster that may hold more is silent', async () => {

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import type { RetrieveRequest } from '../../src/clusters/cluster.ts'
+import { ClusterError } from '../../src/core/outcome.ts'
 import { firstString } from '../../src/dicom/dataset.ts'
 import type { Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
-import { FakeClock } from '../support/fake-clock.ts'
+import { FakeClock, passing } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
 import { noRenderer } from '../support/no-renderer.ts'
@@ -132,6 +133,41 @@ describe('a study that its reader has to wait for', () => {
     }
     expect(count).toBe(40)
     expect([north.retrieves.length, south.retrieves.length]).toEqual([1, 0])
+  })
+})
+
+describe('a study whose holders all break down', () => {
+  it.each([1, 2])('is completed when one of %i is back in a moment', async (count) => {
+    const clock = new FakeClock()
+    const made = instances(6)
+    const holders = [cluster('north', made), cluster('south', made)].slice(0, count)
+    for (const holder of holders) holder.faults.diesAfter = 2
+    const { body } = await service(holders, clock).instances(whole, requester)
+    for (const holder of holders) holder.faults.down = 'unreachable'
+    const recovery = clock.sleep(3000).then(() => {
+      for (const holder of holders) holder.faults = {}
+    })
+    const got = await passing(clock, collect(body))
+    await recovery
+    expect([...got.keys()].toSorted()).toEqual(uidsOf(made))
+  })
+
+  it('ends as an error when none is', async () => {
+    const clock = new FakeClock()
+    const north = cluster('north', instances(6))
+    north.faults.diesAfter = 2
+    const { body } = await service([north, cluster('south', [])], clock).instances(whole, requester)
+    north.faults.down = 'unreachable'
+    await expect(passing(clock, collect(body))).rejects.toMatchObject({ code: 'bad-gateway' })
+  })
+
+  it('is not waited for before anything of it was given', async () => {
+    const north = cluster('north', instances(2))
+    const retrieve = service([north])
+    north.retrieve = async () => {
+      throw new ClusterError('north', 'unreachable', 'is away')
+    }
+    await expect(retrieve.instances(whole, requester)).rejects.toMatchObject({ code: 'unavailable' })
   })
 })
 

@@ -40,3 +40,14 @@ export class FakeClock implements Clock {
 
 /** Lets everything that is ready to run do so. */
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** Lets time pass until the work is done: for what waits for others to recover. */
+export async function passing<T>(clock: FakeClock, work: Promise<T>): Promise<T> {
+  let isDone = false
+  const done = () => {
+    isDone = true
+  }
+  work.then(done, done)
+  while (!isDone) await clock.advance(100)
+  return work
+}
