@@ -75,6 +75,19 @@ export interface BulkdataRequest {
    * {@link Cluster.metadata} gave it.
    */
   readonly path: string
+  /** Whose path it is and of what: another cluster looks for the element in its own metadata. */
+  readonly origin?: ElementOrigin
+}
+
+/** An element of an instance, and the cluster that said where it keeps it. */
+export interface ElementOrigin {
+  readonly cluster: string
+  readonly target: Required<Target>
+  /**
+   * Its tag, or in sequences `<tag>.<item>.<tag>` with items counted from 1: `7FE00010`, `54000100.1.54001010`. Empty
+   * when only the path is known.
+   */
+  readonly element: string
 }
 
 export interface RenderedRequest {

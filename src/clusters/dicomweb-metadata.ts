@@ -1,5 +1,6 @@
 import type { Limits } from '../config/schema.ts'
 import type { Attribute, Dataset } from '../dicom/dataset.ts'
+import { encodeValue } from '../dicom/write-value.ts'
 import type { Patience, Target } from './cluster.ts'
 import type { DicomwebClient } from './dicomweb-client.ts'
 import { readDatasets } from './dicomweb-json.ts'
@@ -20,6 +21,18 @@ export async function* metadata(
     return relative === undefined ? undefined : { vr: attribute.vr, BulkDataURI: relative }
   }
   yield* readDatasets(client, exchange, { limits, signal, rewrite })
+}
+
+/** The value of an element that stands in the metadata itself; `undefined` when there is none or it is a sequence. */
+export function inlineBytes(element: string, { vr, InlineBinary, Value }: Attribute): Uint8Array | undefined {
+  if (typeof InlineBinary === 'string') return Buffer.from(InlineBinary, 'base64')
+  if (vr === 'SQ' || Value === undefined) return undefined
+  try {
+    return encodeValue(element.slice(-8), vr, Value)
+  } catch {
+    // What its VR cannot hold is no value; the reason would speak of it as of something the client sent.
+    return undefined
+  }
 }
 
 /** Path of a study, series or instance below the DICOMweb root. */

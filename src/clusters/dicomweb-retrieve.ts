@@ -1,10 +1,22 @@
 import type { Limits } from '../config/schema.ts'
 import { ClusterError } from '../core/outcome.ts'
+import { attributeAt, type Dataset, firstString } from '../dicom/dataset.ts'
+import { frameCount, framesUpTo } from '../dicom/image-attributes.ts'
 import type { Parts } from '../dicom/multipart.ts'
-import type { BulkdataRequest, FramesRequest, ObjectRequest, RenderedRequest, RetrieveRequest } from './cluster.ts'
+import { tag } from '../dicom/tags.ts'
+import type {
+  BulkdataRequest,
+  ElementOrigin,
+  FramesRequest,
+  ObjectRequest,
+  RenderedRequest,
+  RetrieveRequest,
+  Target,
+} from './cluster.ts'
 import type { Call, DicomwebClient } from './dicomweb-client.ts'
+import { isInForm, onePart, type PixelForm, partsOfForm } from './dicomweb-forms.ts'
 import { wrongType } from './dicomweb-json.ts'
-import { isBulkdataPath, pathOf } from './dicomweb-metadata.ts'
+import { inlineBytes, isBulkdataPath, metadata, pathOf } from './dicomweb-metadata.ts'
 import { concatenated, isMultipart, readParts } from './dicomweb-parts.ts'
 
 /** A list of frames is part of the address, which must stay well below 8 KB. */
@@ -51,41 +63,75 @@ export class DicomwebRetriever {
   }
 
   async #frames(request: FramesRequest, wait: Wait): Promise<Parts> {
-    const { target, mediaType, transferSyntax } = request
-    const bytes = isBytes(mediaType)
-    const accepts = [multipartOf(mediaType, transferSyntax)]
-    // Orthanc knows `*` of uncompressed frames only.
-    if (transferSyntax === '*' && !bytes) accepts.push(multipartOf(mediaType))
-    // All know bytes as they are stored: what is bad about such a request is the number of a frame.
-    const disguises = transferSyntax === '*' && bytes ? {} : badAccept
+    const path = `${pathOf(request.target)}/frames`
     const [first, ...others] = runs(request.frames).map((frames) => () => {
-      const call = { path: `${pathOf(target)}/frames/${frames.join(',')}`, disguises, ...wait }
-      return this.#firstAccepted(accepts, (accept) => this.#parts({ ...call, accept }, isPixels))
+      return this.#framesInForm(request, { path: `${path}/${frames.join(',')}`, ...wait })
     })
     if (!first) throw this.#client.error('rejected', 'no frame was asked for')
     const parts = await first()
     return others.length === 0 ? parts : concatenated(parts, others)
   }
 
+  #framesInForm(form: PixelForm, call: Pick<Call, 'path'> & Wait): Promise<Parts> {
+    const { mediaType, transferSyntax } = form
+    const ask = (accept: string, disguises: Disguises) => this.#parts({ ...call, accept, disguises }, isPixels)
+    const asStored = multipartOf(bytesAsStored.mediaType, bytesAsStored.transferSyntax)
+    // All know bytes as they are stored: what is bad about such a request is the number of a frame.
+    if (isBytes(mediaType) && transferSyntax === '*') return ask(asStored, {})
+    return this.#firstAccepted([
+      () => ask(multipartOf(mediaType, transferSyntax), badTransferSyntax),
+      async () => partsOfForm(this.#client, await ask(asStored, badAccept), (part) => isInForm(part, form)),
+      // Orthanc knows `*` of bytes only.
+      ...(transferSyntax === '*' ? [() => ask(multipartOf(mediaType), badTransferSyntax)] : []),
+    ])
+  }
+
+  #bulkdata({ path, origin }: BulkdataRequest, wait: Wait): Promise<Parts> {
+    if (origin && origin.cluster !== this.#client.cluster) return this.#element(origin, wait)
+    return this.#bulkdataAt(path, wait)
+  }
+
+  /** Bulk data of another cluster's address, from where our own metadata has the same element. */
+  async #element({ target, element }: ElementOrigin, wait: Wait): Promise<Parts> {
+    const dataset = await this.#datasetOf(target, wait)
+    const attribute = attributeAt(dataset, element)
+    if (attribute?.BulkDataURI !== undefined) return this.#bulkdataAt(attribute.BulkDataURI, wait)
+    const bytes = attribute && inlineBytes(element, attribute)
+    if (bytes) return onePart(bytes)
+    // Some leave the pixel data of compressed images out of their metadata.
+    const frames = element === tag.PixelData ? framesUpTo(frameCount(dataset)) : []
+    if (frames.length > 0) return this.#frames({ kind: 'frames', target, frames, ...bytesAsStored }, wait)
+    throw this.#client.error('not-found', `has no element ${element} in the instance`)
+  }
+
+  async #datasetOf(target: Required<Target>, { signal, ...patience }: Wait): Promise<Dataset> {
+    for await (const dataset of metadata(this.#client, this.#limits, target, signal, patience)) {
+      if (firstString(dataset, tag.SOPInstanceUID) === target.instance) return dataset
+    }
+    throw this.#client.error('not-found', 'has no metadata of the instance')
+  }
+
   /** Some archives know only one of both forms; those that know lists take the first. */
-  async #bulkdata({ path }: BulkdataRequest, wait: Wait): Promise<Parts> {
+  async #bulkdataAt(path: string, wait: Wait): Promise<Parts> {
     if (!isBulkdataPath(path)) throw this.#client.error('not-found', 'has no bulk data at such a path')
     const accepts = [`${multipartOf('application/octet-stream')}, */*`, multipartOf('application/octet-stream'), '*/*']
-    return this.#firstAccepted(accepts, (accept) => this.#parts({ path: `/${path}`, accept, ...wait }, isNoPage))
+    return this.#firstAccepted(
+      accepts.map((accept) => () => this.#parts({ path: `/${path}`, accept, ...wait }, isNoPage)),
+    )
   }
 
   #rendered(request: RenderedRequest, wait: Wait): Promise<Parts> {
     const fits = request.mediaTypes.some(takesPages) ? () => true : isPicture
     const path = pathOfRendered(request)
-    return this.#firstAccepted(request.mediaTypes, (accept) => this.#parts({ path, accept, ...wait }, fits))
+    return this.#firstAccepted(request.mediaTypes.map((accept) => () => this.#parts({ path, accept, ...wait }, fits)))
   }
 
   /** Archives that take exactly one media type at a time are asked for one after the other. */
-  async #firstAccepted(accepts: readonly string[], ask: (accept: string) => Promise<Parts>): Promise<Parts> {
+  async #firstAccepted(asks: readonly (() => Promise<Parts>)[]): Promise<Parts> {
     let refusal: ClusterError | undefined
-    for (const accept of accepts) {
+    for (const ask of asks) {
       try {
-        return await ask(accept)
+        return await ask()
       } catch (error) {
         if (!(error instanceof ClusterError) || error.reason !== 'unsupported') throw error
         refusal = error
@@ -113,6 +159,8 @@ const isPixels = (type: string): boolean => /^(application\/octet-stream|image\/
 const isNoPage = (type: string): boolean => !/^(text\/html|application\/xhtml)/i.test(type)
 const isPicture = (type: string): boolean => isNoPage(type) && !/json/i.test(type)
 const takesPages = (accept: string): boolean => /^(\*\/\*|text\/)/i.test(accept)
+
+const bytesAsStored: PixelForm = { mediaType: 'application/octet-stream', transferSyntax: '*' }
 
 const multipartOf = (type: string, transferSyntax?: string): string =>
   `multipart/related; type="${type}"${transferSyntax === undefined ? '' : `; transfer-syntax=${transferSyntax}`}`

@@ -45,28 +45,41 @@ export function firstNumber(dataset: Dataset, tag: Tag): number | undefined {
   return Number.isFinite(value) ? value : undefined
 }
 
-type Mapping = (tag: Tag, attribute: Attribute) => Attribute | undefined
+/** `above`: what comes before the tag in the path of an element, empty at the top. */
+type Mapping = (tag: Tag, attribute: Attribute, above: string) => Attribute | undefined
 
 /**
  * A dataset with every attribute replaced by what `map` makes of it, in the items of sequences too; `undefined` leaves
  * the attribute out. What archives put where an attribute or an item should be, and is none, is left as it is.
  */
-export function mapAttributes(dataset: Dataset, map: Mapping): MutableDataset {
+export function mapAttributes(dataset: Dataset, map: Mapping, above = ''): MutableDataset {
   const mapped: MutableDataset = {}
   for (const [tag, attribute] of Object.entries(dataset)) {
-    const kept = isObject(attribute) ? map(tag, attribute) : attribute
-    if (kept !== undefined) mapped[tag] = withMappedItems(kept, map)
+    const kept = isObject(attribute) ? map(tag, attribute, above) : attribute
+    if (kept !== undefined) mapped[tag] = withMappedItems(kept, map, `${above}${tag}`)
   }
   return mapped
 }
 
-function withMappedItems(attribute: Attribute, map: Mapping): Attribute {
+function withMappedItems(attribute: Attribute, map: Mapping, path: string): Attribute {
   if (!isObject(attribute) || !Array.isArray(attribute.Value) || attribute.vr === 'PN') return attribute
   if (!attribute.Value.some(isObject)) return attribute
-  const Value = attribute.Value.map((value: unknown) =>
-    isObject(value) ? mapAttributes(value as Dataset, map) : value,
+  const Value = attribute.Value.map((value: unknown, index) =>
+    isObject(value) ? mapAttributes(value as Dataset, map, `${path}.${index + 1}.`) : value,
   )
   return { ...attribute, Value }
+}
+
+/**
+ * The attribute at the path of an element: its tag, or in sequences `<tag>.<item>.<tag>` with items counted from 1;
+ * `undefined` when there is none.
+ */
+export function attributeAt(dataset: Dataset, path: string): Attribute | undefined {
+  const [tag = '', item, ...rest] = path.split('.')
+  const attribute = dataset[tag]
+  if (!isObject(attribute) || item === undefined) return isObject(attribute) ? attribute : undefined
+  const inside: unknown = attribute.Value?.[Number(item) - 1]
+  return isObject(inside) ? attributeAt(inside as Dataset, rest.join('.')) : undefined
 }
 
 const isObject = (value: unknown): value is object =>

@@ -54,6 +54,7 @@ export const tag = {
   Rows: '00280010',
   Columns: '00280011',
   BitsAllocated: '00280100',
+  PixelDataProviderURL: '00287FE0',
   StudyVerifiedDate: '00320032',
   StudyVerifiedTime: '00320033',
   StudyComments: '00324000',
@@ -63,6 +64,8 @@ export const tag = {
   RequestAttributesSequence: '00400275',
   RequestedProcedureID: '00401001',
   InterpretationStatusID: '40080212',
+  FloatPixelData: '7FE00008',
+  DoubleFloatPixelData: '7FE00009',
   PixelData: '7FE00010',
 } as const satisfies Readonly<Record<string, Tag>>
 

@@ -78,6 +78,8 @@ export interface PartsAnswer {
   readonly single: boolean | ((contentType: string, total: number) => boolean)
   /** For parts whose cluster gave no type. */
   readonly defaultType: string
+  /** Whether the parts say where they are, in addresses of this service. */
+  readonly located?: boolean
 }
 
 /** Parts as multipart/related, or the first one alone. Where a cluster says they come from is kept to ourselves. */
@@ -106,7 +108,9 @@ async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Re
     const { contentType, bareType, single } = formOf(parts.first, parts.first.total ?? 1, options)
     warn(c, options.site, answer.warnings)
     const { status } = answer
-    if (single) return await sendOne(c, parts, { status, contentType })
+    const mayBeMore = typeof options.single === 'function' && parts.first.total === undefined
+    const one = mayBeMore ? theOnlyOne(parts.all) : onlyFirst(parts)
+    if (single) return await sendOne(c, one, { status, contentType, length: parts.first.length })
     const boundary = newBoundary()
     const body = writeMultipart(described(parts.all, options), boundary)
     return await stream(c, { status, contentType: contentTypeOf(boundary, bareType), body })
@@ -119,11 +123,9 @@ async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Re
 /** The 206 of a range says nothing of what is missing: an answer that lacks something is sent as it is. */
 function sendOne(
   c: Context<Env>,
-  parts: OpenedParts,
-  { status, contentType }: Pick<StreamAnswer, 'status' | 'contentType'>,
+  body: AsyncIterable<Uint8Array>,
+  { status, contentType, length }: Omit<StreamAnswer, 'body'>,
 ): Promise<Response> {
-  const body = onlyFirst(parts)
-  const { length } = parts.first
   const range = length === undefined || status === 206 ? undefined : rangeFor(c, length)
   if (!range) return stream(c, { status, contentType, body, length })
   return stream(c, { status: 206, contentType, body: sliceOf(body, range), length: range.length })
@@ -141,7 +143,10 @@ const typeOf = (part: Pick<Part, 'contentType'>, { defaultType }: PartsAnswer) =
   cleanType(part.contentType) ?? defaultType
 
 async function* described(parts: Parts, options: PartsAnswer): Parts {
-  for await (const part of parts) yield { contentType: typeOf(part, options), body: part.body }
+  for await (const part of parts) {
+    const { body, location } = part
+    yield { contentType: typeOf(part, options), body, ...(options.located && location !== undefined && { location }) }
+  }
 }
 
 async function* onlyFirst({ first, cancel }: OpenedParts): AsyncGenerator<Uint8Array> {
@@ -149,6 +154,15 @@ async function* onlyFirst({ first, cancel }: OpenedParts): AsyncGenerator<Uint8A
     yield* first.body
   } finally {
     cancel()
+  }
+}
+
+/** Ends badly when another one follows: the first would be taken for all there is. */
+async function* theOnlyOne(parts: Parts): AsyncGenerator<Uint8Array> {
+  let given = 0
+  for await (const { body } of parts) {
+    if (++given > 1) throw new LinkError('bad-gateway', 'this comes in several parts, of which one alone is no answer')
+    yield* body
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import { badRequest, LinkError } from '../core/errors.ts'
 import { type MediaRange, type MediaType, parseAccept } from '../dicom/media-type.ts'
-import { isFormRefused } from '../retrieve/failure.ts'
+import { firstGiven } from '../retrieve/failure.ts'
 import type { Env } from './context.ts'
 
 /** What a request without `transfer-syntax` gets, PS3.18 8.7.3: Explicit VR Little Endian. */
@@ -217,25 +217,20 @@ function distinct<Choice extends Pick<InstanceChoice, 'transferSyntax'>>(choices
   return [...new Map(choices.map((choice) => [JSON.stringify(choice), choice])).values()].slice(0, maxAlternatives)
 }
 
-/**
- * Asks for one alternative after the other while the answer is that the clusters that have it cannot give it so. When
- * none is left it throws what speaks of a better time, else `not-acceptable` with what is `offered`.
- */
-export async function firstAcceptable<Choice, Answer>(
+/** The first of the client's choices that the clusters can give; throws what {@link offering} says when there is none. */
+export const firstAcceptable = <Choice, Answer>(
   choices: readonly Choice[],
   offered: string,
   ask: (choice: Choice) => Promise<Answer>,
-): Promise<{ readonly choice: Choice; readonly answer: Answer }> {
-  const refusals: LinkError[] = []
-  for (const choice of choices) {
-    try {
-      return { choice, answer: await ask(choice) }
-    } catch (error) {
-      if (!isFormRefused(error)) throw error
-      refusals.push(error)
-    }
+): Promise<{ readonly choice: Choice; readonly answer: Answer }> =>
+  offering(offered, () => firstGiven(choices, async (choice) => ({ choice, answer: await ask(choice) })))
+
+/** Work whose `not-acceptable` tells what the resource offers. */
+export async function offering<Answer>(offered: string, work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await work()
+  } catch (cause) {
+    if (!(cause instanceof LinkError) || cause.code !== 'not-acceptable') throw cause
+    throw new LinkError('not-acceptable', `${cause.message}; this resource offers ${offered}`, { cause })
   }
-  const [first] = refusals
-  const cause = refusals.find(({ code }) => code !== 'not-acceptable')
-  throw cause ?? new LinkError('not-acceptable', `${first?.message}; this resource offers ${offered}`, { cause: first })
 }

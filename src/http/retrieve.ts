@@ -16,6 +16,7 @@ import {
   negotiateInstances,
   offeredFrames,
   offeredInstances,
+  offering,
 } from './negotiate.ts'
 import { instanceIn, parseFrames, targetIn } from './parameters.ts'
 
@@ -36,6 +37,7 @@ export function retrieveRoutes(deps: RetrieveRoutesDependencies): Route[] {
   return [
     ...targetPaths.map((path) => route(path, (c) => instances(c, deps))),
     ...targetPaths.map((path) => route(`${path}/metadata`, (c) => metadata(c, deps))),
+    ...targetPaths.map((path) => route(`${path}/pixeldata`, (c) => pixelData(c, deps))),
     route(`${instancePath}/frames/:frames`, (c) => frames(c, deps)),
     route(`${instancePath}/bulkdata/:token`, (c) => bulkdata(c, deps)),
   ]
@@ -67,6 +69,19 @@ async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDepen
     retrieve.frames({ target, frames: list, ...wanted }, requesterOf(c)),
   )
   return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/octet-stream' })
+}
+
+/** One part a frame; the one frame of an instance alone for who likes it so. */
+async function pixelData(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {
+  const target = targetIn(c)
+  const one = target.instance !== undefined
+  const accepted = acceptedTypes(c)
+  const forms = negotiateFrames(accepted, one).map(({ single: _, ...form }) => form)
+  const answer = await offering(offeredFrames(one), () =>
+    retrieve.pixelData({ target, forms }, dicomwebRoot(c, config), requesterOf(c)),
+  )
+  const single = (contentType: string, total: number) => one && negotiateBulkdata(accepted, contentType, total).single
+  return sendParts(c, { site: config.site, answer, single, defaultType: 'application/octet-stream', located: true })
 }
 
 async function bulkdata(c: Context<Env>, { config, retrieve }: RetrieveRoutesDependencies): Promise<Response> {

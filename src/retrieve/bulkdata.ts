@@ -2,16 +2,19 @@ import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { Cluster, Target } from '../clusters/cluster.ts'
 import { badRequest } from '../core/errors.ts'
 import { type Dataset, firstString, mapAttributes } from '../dicom/dataset.ts'
+import type { Part } from '../dicom/multipart.ts'
 import { tag } from '../dicom/tags.ts'
+import { withPixelData } from './pixeldata.ts'
 
 /*
  * A BulkDataURI of the proxy ends in a token that leads back to the cluster that made the original:
  *
- *   name (8 characters) · seal (22 characters) · path
+ *   name (8 characters) · seal (22 characters) · element · blank · path
  *
- * in base64url. The name is a digest of the cluster's id; the path is the cluster's own, without the part that leads
- * to the instance where it begins with that; the seal binds both to the instance, so that nobody makes up a token and
- * reads with it what metadata never pointed to.
+ * in base64url. The name is a digest of the cluster's id; the element is named by tags and numbers of items, so that
+ * another cluster can be asked for it; the path is the cluster's own, without the part that leads to the instance where
+ * it begins with that; the seal binds all of it to the instance, so that nobody makes up a token and reads with it what
+ * metadata never pointed to. Tokens of before there were elements have neither that nor the blank, which no path has.
  */
 
 const nameLength = 8
@@ -20,9 +23,16 @@ const sealLength = 22
 const nameOf = (cluster: string): string =>
   createHash('sha256').update(cluster).digest('base64url').slice(0, nameLength)
 
-function sealOf(key: Buffer, cluster: string, instance: string, path: string): string {
-  const mac = createHmac('sha256', key).update([cluster, instance, path].join('\n'))
-  return mac.digest('base64url').slice(0, sealLength)
+/** What a token stands for. */
+export interface BulkdataPlace {
+  /** Empty in a token that names none. */
+  readonly element: string
+  readonly path: string
+}
+
+function sealOf(key: Buffer, cluster: string, instance: string, { element, path }: BulkdataPlace): string {
+  const sealed = [cluster, instance, path, ...(element === '' ? [] : [element])]
+  return createHmac('sha256', key).update(sealed.join('\n')).digest('base64url').slice(0, sealLength)
 }
 
 export interface ProxyAddress {
@@ -33,23 +43,26 @@ export interface ProxyAddress {
 }
 
 /**
- * Rewrites every BulkDataURI of one instance's metadata, in sequences too, to point to the proxy, and leaves out what
- * else tells of the cluster.
+ * Rewrites every BulkDataURI of one instance's metadata, in sequences too, to point to the proxy, leaves out what else
+ * tells of the cluster, and says where the pixel data of an image is when the cluster does not.
  */
 export function pointToProxy(dataset: Dataset, cluster: string, { base, key }: ProxyAddress): Dataset {
   const [study, series, sop] = [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID].map((it) =>
     firstString(dataset, it),
   )
   const instance = `studies/${study}/series/${series}/instances/${sop}`
-  const toUrl = (path: string) => {
+  const toUrl = (place: BulkdataPlace) => {
+    const { element, path } = place
     const kept = path.startsWith(`${instance}/`) ? path.slice(instance.length + 1) : `/${path}`
-    const token = `${nameOf(cluster)}${sealOf(key, cluster, instance, path)}${kept}`
+    const token = `${nameOf(cluster)}${sealOf(key, cluster, instance, place)}${element} ${kept}`
     return `${base}/${instance}/bulkdata/${Buffer.from(token).toString('base64url')}`
   }
-  return mapAttributes(dataset, (it, attribute) => {
+  const rewritten = mapAttributes(dataset, (it, attribute, above) => {
     if (tellsOfTheCluster.has(it)) return undefined
-    return attribute.BulkDataURI === undefined ? attribute : { ...attribute, BulkDataURI: toUrl(attribute.BulkDataURI) }
+    const path = attribute.BulkDataURI
+    return path === undefined ? attribute : { ...attribute, BulkDataURI: toUrl({ element: `${above}${it}`, path }) }
   })
+  return withPixelData(rewritten, `${base}/${instance}/pixeldata`)
 }
 
 /** What an archive writes of its own addresses. */
@@ -63,16 +76,40 @@ export function followToken(
   token: string,
   target: Required<Target>,
   { clusters, key }: { clusters: readonly Cluster[]; key: Buffer },
-): { cluster: Cluster; path: string } {
+): BulkdataPlace & { readonly cluster: Cluster } {
   const text = Buffer.from(token.slice(0, maxTokenLength), 'base64url').toString()
   const cluster = clusters.find(({ id }) => nameOf(id) === text.slice(0, nameLength))
-  const kept = text.slice(nameLength + sealLength)
   const instance = `studies/${target.study}/series/${target.series}/instances/${target.instance}`
-  const path = kept.startsWith('/') ? kept.slice(1) : `${instance}/${kept}`
+  const place = placeIn(text.slice(nameLength + sealLength), instance)
   const seal = Buffer.from(text.slice(nameLength, nameLength + sealLength))
-  const expected = Buffer.from(sealOf(key, cluster?.id ?? '', instance, path))
+  const expected = Buffer.from(sealOf(key, cluster?.id ?? '', instance, place))
   if (!cluster || seal.length !== expected.length || !timingSafeEqual(seal, expected)) {
     throw badRequest('bulkdata: the address is none that metadata of this instance contains')
   }
-  return { cluster, path }
+  return { cluster, ...place }
+}
+
+function placeIn(text: string, instance: string): BulkdataPlace {
+  const [, element = '', kept = ''] = /^(?:([\dA-F.]+) )?(.*)$/s.exec(text) ?? []
+  return { element, path: kept.startsWith('/') ? kept.slice(1) : `${instance}/${kept}` }
+}
+
+/**
+ * Parts of which the first says whether it is alone, where it is held in memory: who takes one must not get a piece for
+ * the whole.
+ */
+export async function* counted(parts: AsyncIterable<Part>): AsyncGenerator<Part> {
+  const rest = parts[Symbol.asyncIterator]()
+  try {
+    const first = await rest.next()
+    if (first.done) return
+    const isHeld = first.value.length !== undefined
+    const second = isHeld && first.value.total === undefined ? await rest.next() : undefined
+    // Of more than two it is enough to know that there are several.
+    yield second ? { ...first.value, total: second.done ? 1 : 2 } : first.value
+    if (second && !second.done) yield second.value
+    yield* { [Symbol.asyncIterator]: () => rest }
+  } finally {
+    await rest.return?.()
+  }
 }

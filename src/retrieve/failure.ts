@@ -51,6 +51,26 @@ export const isFormRefused = (error: unknown): error is LinkError =>
   error instanceof LinkError &&
   (error.code === 'not-acceptable' || (error instanceof UnavailableError && error.formRefused))
 
+/**
+ * Asks for one form after the other while the answer is that the clusters that have it cannot give it so. When none is
+ * left it throws what speaks of a better time, else what the first one met.
+ */
+export async function firstGiven<Form, Answer>(
+  forms: readonly Form[],
+  ask: (form: Form) => Promise<Answer>,
+): Promise<Answer> {
+  const refusals: LinkError[] = []
+  for (const form of forms) {
+    try {
+      return await ask(form)
+    } catch (error) {
+      if (!isFormRefused(error)) throw error
+      refusals.push(error)
+    }
+  }
+  throw refusals.find(({ code }) => code !== 'not-acceptable') ?? refusals[0]
+}
+
 /** What was asked for, in words that name no patient. */
 export function describe({ study, series, instance }: Target, request?: RetrieveRequest): string {
   const object = instance ? `instance ${instance}` : series ? `series ${series}` : `study ${study}`

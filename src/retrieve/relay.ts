@@ -4,12 +4,18 @@ import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { counted } from './bulkdata.ts'
 import type { Hedging } from './hedge.ts'
 import type { Item } from './union.ts'
 
 /** The parts of an answer, each held back. */
 async function* heldBack(parts: Parts, maxBytes: number): AsyncGenerator<Part> {
   for await (const part of parts) yield await holdBack(part, maxBytes)
+}
+
+/** An instance with the UIDs it carries itself. */
+export interface Identified extends Item<Part> {
+  readonly series: Uid
 }
 
 /**
@@ -21,11 +27,12 @@ export async function* identified(
   study: Uid,
   parts: Parts,
   maxBytes: number,
-): AsyncGenerator<Item<Part>> {
+): AsyncGenerator<Identified> {
   for await (const part of parts) {
     const { header, body } = await sniffPart(from, part)
     if (header.studyInstanceUID !== study) continue
-    yield { instance: header.sopInstanceUID, value: await holdBack({ ...part, body }, maxBytes) }
+    const { sopInstanceUID: instance, seriesInstanceUID: series } = header
+    yield { instance, series, value: await holdBack({ ...part, body }, maxBytes) }
   }
 }
 
@@ -57,6 +64,7 @@ async function* exactly(count: number, cluster: Cluster, frames: AsyncIterable<P
 }
 
 function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, maxBytes: number): AsyncIterable<Part> {
+  if (request.kind === 'bulkdata') return counted(heldBack(parts, maxBytes))
   if (request.kind === 'frames') return exactly(request.frames.length, cluster, heldBack(parts, maxBytes))
   if (request.kind !== 'instances' || request.target.instance === undefined) return heldBack(parts, maxBytes)
   const { study, instance } = request.target

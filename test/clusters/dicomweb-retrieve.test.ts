@@ -12,7 +12,7 @@ import {
   startFakeArchive,
   status,
 } from '../support/fake-archive.ts'
-import { clusterAt, failureOf, forever, readAll, uid } from './setup.ts'
+import { clusterAt, failureOf, forever, idle, readAll, uid } from './setup.ts'
 
 const target = { study: uid('1.2'), series: uid('1.3'), instance: uid('1.4') }
 const instancePath = '/studies/1.2/series/1.3/instances/1.4'
@@ -81,6 +81,49 @@ describe('a retrieval from an archive', () => {
     onlyFor('multipart/related; type="image/jpeg"', multipartType, multipart(['picture']))
     const request = { kind: 'frames', target, frames: [1], mediaType: 'image/jpeg', transferSyntax: '*' } as const
     expect(await contents(request)).toEqual(['picture'])
+  })
+
+  describe('of frames in another form than bytes as stored', () => {
+    const asked = (mediaType: string, transferSyntax = '*') =>
+      ({ kind: 'frames', target, frames: [1], mediaType, transferSyntax }) as const
+    const asStored = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+    /** As Orthanc: whatever is not to be had as it is stored is a 400 or a 500. */
+    const stores = (type: string, transcodes: Record<string, string> = {}) =>
+      archive.on('/frames/', (request, response) => {
+        const { accept = '' } = request.headers
+        const body = accept === asStored ? 'stored' : transcodes[accept]
+        if (body === undefined) return status(accept.includes('transfer-syntax=*') ? 400 : 500)(request, response)
+        return bytes(multipartType, multipart([body], { type: accept === asStored ? type : '' }))(request, response)
+      })
+
+    it.each([
+      ['image/jp2', '*', 'image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91'],
+      ['image/*', '*', 'image/jp2'],
+      ['image/jp2', '1.2.840.10008.1.2.4.91', 'image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91'],
+      ['application/octet-stream', '1.2.840.10008.1.2.4.91', 'image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91'],
+      ['application/octet-stream', '1.2.840.10008.1.2.1', 'application/octet-stream'],
+    ])('gives %s in %s when it is what is stored: %s', async (mediaType, transferSyntax, stored) => {
+      stores(stored)
+      expect(await contents(asked(mediaType, transferSyntax))).toEqual(['stored'])
+    })
+
+    it.each([
+      ['image/jpeg', '*', 'image/jp2'],
+      ['image/jp2', '1.2.840.10008.1.2.4.90', 'image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91'],
+      ['image/jp2', '1.2.840.10008.1.2.4.90', 'image/jp2'],
+      ['application/octet-stream', '1.2.840.10008.1.2.1', 'image/jp2; transfer-syntax=1.2.840.10008.1.2.4.91'],
+      ['application/octet-stream', '1.2.840.10008.1.2.1', 'image/jp2'],
+    ])('cannot give %s in %s when what is stored is %s', async (mediaType, transferSyntax, stored) => {
+      stores(stored)
+      const failure = await failureOf(cluster.retrieve(asked(mediaType, transferSyntax), forever()))
+      expect(failure.reason).toBe('unsupported')
+      await idle(cluster)
+    })
+
+    it('asks for the media type alone last', async () => {
+      stores('image/jp2', { 'multipart/related; type="image/jpeg"': 'transcoded' })
+      expect(await contents(asked('image/jpeg'))).toEqual(['transcoded'])
+    })
   })
 
   it('takes it for unsupported when an archive cannot transcode, and for a failure when it cannot read', async () => {

@@ -130,6 +130,7 @@ export class FakeServices {
   readonly retrieve: Omit<RetrieveService, 'forget'> = {
     instances: (request, requester) => this.#parts('instances', request, requester),
     frames: (request, requester) => this.#parts('frames', request, requester),
+    pixelData: (request, base, requester) => this.#parts('pixelData', { ...request, base }, requester),
     rendered: (request, requester) => this.#parts('rendered', request, requester),
     bulkdata: (target, token, requester) => this.#parts('bulkdata', { target, token }, requester),
     metadata: (target, base, requester) =>

@@ -1,3 +1,4 @@
+import { createHash, createHmac } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Dataset } from '../../src/dicom/dataset.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
@@ -36,6 +37,44 @@ describe('metadata as a client gets it', () => {
   })
 })
 
+describe('the pixel data of an image', () => {
+  const image: Dataset = {
+    ...metadata(`${instance}/bulk/1`),
+    '00280010': { vr: 'US', Value: [4] },
+    '00280011': { vr: 'US', Value: [4] },
+    '00280100': { vr: 'US', Value: [8] },
+    FFFCFFFC: { vr: 'OB', InlineBinary: 'AA==' },
+  }
+  const pixels = (dataset: Dataset) => pointToProxy(dataset, 'south', { base, key })['7FE00010']
+  const placed = { vr: 'OB', BulkDataURI: `${base}/${instance}/pixeldata` }
+
+  it('of which the archive says nothing has an address of the proxy, in the order of tags', () => {
+    expect(pixels(image)).toEqual(placed)
+    expect(Object.keys(pointToProxy(image, 'south', { base, key })).slice(-2)).toEqual(['7FE00010', 'FFFCFFFC'])
+  })
+
+  it('of which the archive says only the VR keeps that', () => {
+    expect(pixels({ ...image, '7FE00010': { vr: 'OW' } })).toEqual({ ...placed, vr: 'OW' })
+  })
+
+  it.each<[string, Dataset]>([
+    ['is at hand', { ...image, '7FE00010': { vr: 'OW', InlineBinary: 'AA==' } }],
+    ['is of floating point numbers', { ...image, '7FE00008': { vr: 'OF', InlineBinary: 'AA==' } }],
+    ['is provided elsewhere', { ...image, '00287FE0': { vr: 'UR', Value: ['http://secret/jpip'] } }],
+    ['has no rows', { ...image, '00280010': { vr: 'US', Value: [0] } }],
+    ['has no columns', { ...image, '00280011': { vr: 'US' } }],
+    ['has no depth', Object.fromEntries(Object.entries(image).filter(([it]) => it !== '00280100'))],
+    ['is none', metadata(`${instance}/bulk/1`)],
+  ])('that %s gets none', (_, dataset) => {
+    expect(pixels(dataset)?.BulkDataURI).toBeUndefined()
+  })
+
+  it('in a sequence is not meant', () => {
+    const icon = { vr: 'SQ', Value: [Object.fromEntries(Object.entries(image).filter(([it]) => it > '0028'))] }
+    expect(JSON.stringify(pointToProxy({ '00880200': icon }, 'south', { base, key }))).not.toContain('pixeldata')
+  })
+})
+
 describe('a BulkDataURI', () => {
   it.each([
     `${instance}/bulk/7fe00010`,
@@ -45,7 +84,28 @@ describe('a BulkDataURI', () => {
   ])('of the proxy leads back to the cluster that wrote %s, in sequences too', (path) => {
     const url = urlFor(path)
     expect(url.startsWith(`${base}/${instance}/bulkdata/`)).toBe(true)
-    expect(followToken(tokenOf(url), target, known)).toEqual({ cluster: clusters[1], path })
+    expect(followToken(tokenOf(url), target, known)).toEqual({
+      cluster: clusters[1],
+      path,
+      element: '00409096.1.7FE00010',
+    })
+  })
+
+  it('that was written before elements were named leads where it did', () => {
+    const path = `${instance}/bulk/1`
+    const name = createHash('sha256').update('south').digest('base64url').slice(0, 8)
+    const mac = createHmac('sha256', key).update(['south', instance, path].join('\n'))
+    const seal = mac.digest('base64url').slice(0, 22)
+    const token = Buffer.from(`${name}${seal}bulk/1`).toString('base64url')
+    expect(followToken(token, target, known)).toEqual({ cluster: clusters[1], path, element: '' })
+  })
+
+  it('whose element was changed is refused', () => {
+    const genuine = Buffer.from(tokenOf(urlFor(`${instance}/bulk/1`)), 'base64url').toString()
+    for (const made of [genuine.replace('00409096.1.', ''), genuine.replace('.1.', '.2.'), genuine.replace(' ', '')]) {
+      expect(made).not.toBe(genuine)
+      expect(() => followToken(Buffer.from(made).toString('base64url'), target, known)).toThrow(refused)
+    }
   })
 
   it('does not tell which cluster it leads to', () => {

@@ -73,6 +73,7 @@ export class FakeRetrieve implements RetrieveService {
 
   instances: RetrieveService['instances'] = (_, requester) => this.#parts('instances', requester)
   frames: RetrieveService['frames'] = (_, requester) => this.#parts('frames', requester)
+  pixelData: RetrieveService['pixelData'] = (_, __, requester) => this.#parts('pixelData', requester)
   bulkdata: RetrieveService['bulkdata'] = (_, __, requester) => this.#parts('bulkdata', requester)
   rendered: RetrieveService['rendered'] = ({ kind }, requester) => this.#parts(kind, requester)
   metadata: RetrieveService['metadata'] = (_, __, requester) => {

@@ -86,13 +86,15 @@ async function* instanceParts(archive: Archive, target: Target, signal: AbortSig
 
 async function retrieveFrames(archive: Archive, request: FramesRequest, { until, signal }: Signals): Promise<Parts> {
   const row = await firstOf(archive, request.target, until)
-  await using file = new StoredFile(join(archive.folder, row.path), row.size)
+  await using file = fileOf(archive, row)
   const located = await locateFrames(file)
   if (!takesFrames(located, request)) throw asStoredOnly(archive, [located.transferSyntaxUID])
   // A number out of range is found now; what this opens is not read.
   for (const frame of request.frames) located.open(frame)
   return frameParts(file, located, request.frames, signal)
 }
+
+const fileOf = ({ folder }: Archive, { path, size }: InstanceRow) => new StoredFile(join(folder, path), size)
 
 /** With a transfer syntax given, it decides; without one it is the default of the media type (PS3.18 8.7.3.3). */
 function takesFrames(located: LocatedFrames, { mediaType, transferSyntax }: FramesRequest): boolean {
@@ -120,14 +122,15 @@ async function* frameParts(
 
 async function retrieveBulkdata(
   archive: Archive,
-  { path }: BulkdataRequest,
+  { path, origin }: BulkdataRequest,
   { until, signal }: Signals,
 ): Promise<Parts> {
-  const { target, value } = parsePath(archive, path)
+  // Elements are named here as they are everywhere.
+  const { target, element } = origin && origin.cluster !== archive.cluster ? origin : parsePath(archive, path)
   const row = await firstOf(archive, target, until)
-  const file = new StoredFile(join(archive.folder, row.path), row.size)
+  const file = fileOf(archive, row)
   try {
-    const pieces = await openBulkdata(file, value)
+    const pieces = await openBulkdata(file, element)
     const total = pieces.length
     const parts = pieces.map(({ mediaType, length, body }) => ({ contentType: mediaType, length, body, total }))
     return bulkdataParts(file, parts, signal)
@@ -148,11 +151,11 @@ async function* bulkdataParts(
   }
 }
 
-/** What `metadata` wrote: `studies/{s}/series/{e}/instances/{i}/bulkdata/{value}`. */
-const bulkdataPath = /^studies\/([^/]+)\/series\/([^/]+)\/instances\/([^/]+)\/(bulkdata\/[\dA-F.]+)$/
+/** What `metadata` wrote: `studies/{s}/series/{e}/instances/{i}/bulkdata/{element}`. */
+const bulkdataPath = /^studies\/([^/]+)\/series\/([^/]+)\/instances\/([^/]+)\/bulkdata\/([\dA-F.]+)$/
 
-function parsePath({ cluster }: Archive, path: string): { target: Required<Target>; value: string } {
-  const [, study, series, instance, value = ''] = bulkdataPath.exec(path) ?? []
-  if (isUid(study) && isUid(series) && isUid(instance)) return { target: { study, series, instance }, value }
+function parsePath({ cluster }: Archive, path: string): { target: Required<Target>; element: string } {
+  const [, study, series, instance, element = ''] = bulkdataPath.exec(path) ?? []
+  if (isUid(study) && isUid(series) && isUid(instance)) return { target: { study, series, instance }, element }
   throw new ClusterError(cluster, 'not-found', 'has no bulk data at this address')
 }
