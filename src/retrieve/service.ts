@@ -238,7 +238,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       })
       const primed = await prime(frames)
       if (!primed) throw new LinkError('not-found', `${describe(target)} has no pixel data`)
-      return { ...answer, body: primed }
+      // Of one instance there is no more, whoever is silent.
+      return target.instance ? { status: 200, warnings: [], body: primed } : { ...answer, body: primed }
     },
 
     metadata,

@@ -98,6 +98,13 @@ describe('the pixel data of an instance', () => {
     expect(places).toEqual([1, 2, 3].map((it) => `${site.dicomweb}${pathOf(first)}/frames/${it}`))
   })
 
+  it('is whole while another cluster is silent', async () => {
+    south.on('/', silence)
+    site = await startSite({ north, south }, { cluster: { timeoutMs: 200 } })
+    const { status: code, frames, warning } = await pixels(pathOf(first))
+    expect([code, frames.length, warning]).toEqual([200, 3, null])
+  })
+
   it.each(failures)('of which the first holder %s comes from the next one', async (_, answer) => {
     north.on('/frames/', answer)
     site = await startSite({ north, south }, { cluster: { timeoutMs: 300, idleTimeoutMs: 300 } })

@@ -219,6 +219,14 @@ describe('real answers fit openapi.yaml', () => {
     [`GET ${dicomweb}`, `${instancePath}?accept=application/dicom`],
     [`GET ${dicomweb}/frames/{frames}`, `${instancePath}/frames/1`],
     [`GET ${dicomweb}/frames/{frames}`, `${instancePath}/frames/0`],
+    [`GET ${dicomweb}/pixeldata`, `${instancePath}/pixeldata`],
+    [`GET ${dicomweb}/pixeldata`, `${instancePath}/pixeldata?accept=multipart/related`],
+    [`GET ${dicomweb}/pixeldata`, `${instancePath}/pixeldata?accept=text/html`],
+    ['GET /dicom-web/studies/{study}/pixeldata', `/dicom-web/studies/${study}/pixeldata`],
+    [
+      'GET /dicom-web/studies/{study}/series/{series}/pixeldata',
+      `/dicom-web/studies/${study}/series/${series}/pixeldata`,
+    ],
     [`GET ${dicomweb}/bulkdata/{token}`, `${instancePath}/bulkdata/abc`],
     [`GET ${dicomweb}/rendered`, `${instancePath}/rendered?accept=multipart/related;type=%22image/jpeg%22`],
     ['GET /wado', `${wado}&contentType=application/dicom`],
@@ -251,7 +259,7 @@ describe('real answers fit openapi.yaml', () => {
     site = await startSite()
     site.services.onSearch = async () => found([row], ['w'])
     if (path.includes('rendered')) site.services.onRetrieve = async () => whole(partsOf(part('image/jpeg', 'x')))
-    if (/frames|bulkdata/.test(path)) site.services.onRetrieve = async () => whole(partsOf(part('', 'x')))
+    if (/frames|bulkdata|pixeldata/.test(path)) site.services.onRetrieve = async () => whole(partsOf(part('', 'x')))
     await holdAgainst(key, await site.fetch(path))
   })
 
