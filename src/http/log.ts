@@ -12,17 +12,23 @@ export function createLog(config: Pick<Config, 'site' | 'log'>, destination?: De
     messageKey: 'event',
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    redact: secrets.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`]),
     serializers: { err: describeError, error: describeError },
   }
-  const log = destination ? pino(options, destination) : pino(options)
+  const redact = secrets.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`])
+  const to = destination ?? pino.destination(1)
+  const [plain, careful] = [pino(options, to), pino({ ...options, redact }, to)]
+  const logFor = (fields: object) => (isHarmless(fields) ? plain : careful)
   return {
-    debug: (fields, event) => log.debug(fields, event),
-    info: (fields, event) => log.info(fields, event),
-    warn: (fields, event) => log.warn(fields, event),
-    error: (fields, event) => log.error(fields, event),
+    debug: (fields, event) => logFor(fields).debug(fields, event),
+    info: (fields, event) => logFor(fields).info(fields, event),
+    warn: (fields, event) => logFor(fields).warn(fields, event),
+    error: (fields, event) => logFor(fields).error(fields, event),
   }
 }
+
+/** Nothing lies below the fields, and none is called like a secret: to look for one takes longer than to write the line. */
+const isHarmless = (fields: object): boolean =>
+  Object.entries(fields).every(([name, value]) => typeof value !== 'object' && !secrets.includes(name))
 
 /** An error with its causes, not with whatever else libraries hang on it: requests, headers, addresses. */
 function describeError(thrown: unknown, depth = 0): unknown {
