@@ -1,7 +1,9 @@
 import type { RenderedRequest, Target } from '../clusters/cluster.ts'
 import { LinkError } from '../core/errors.ts'
+import { LineFull, Slots } from '../core/slots.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import type { Renderer } from '../render/renderer.ts'
+import type { Rendered } from '../render/request.ts'
 import { describe } from './failure.ts'
 import { prime } from './relay.ts'
 import type { Requester, RetrieveAnswer } from './service.ts'
@@ -24,6 +26,7 @@ export interface PicturesDependencies {
  */
 export class Pictures {
   readonly #deps: PicturesDependencies
+  readonly #places = new Slots(atOnce, maxWaiting)
 
   constructor(deps: PicturesDependencies) {
     this.#deps = deps
@@ -70,11 +73,24 @@ export class Pictures {
     }
   }
 
-  async *#frames({ target, frames = [1], ...request }: RenderedRequest, requester: Requester): AsyncGenerator<Part> {
-    const file = await this.#file(target, requester)
+  async *#frames(request: RenderedRequest, requester: Requester): AsyncGenerator<Part> {
+    const { frames = [1] } = request
     for (const frame of frames) {
-      const { contentType, bytes } = await this.#deps.renderer.render({ ...request, file, frame }, requester.signal)
+      const { contentType, bytes } = await this.#render(request, frame, requester)
       yield { contentType, length: bytes.byteLength, total: frames.length, body: whole(bytes) }
+    }
+  }
+
+  /** Few at the same time, and each for one frame, so that slow clients hold no instance in memory. */
+  async #render({ target, ...request }: RenderedRequest, frame: number, requester: Requester): Promise<Rendered> {
+    const leave = await this.#places.take(requester.signal).catch((thrown: unknown) => {
+      throw thrown instanceof LineFull ? tooMany(thrown) : thrown
+    })
+    try {
+      const file = await this.#file(target, requester)
+      return await this.#deps.renderer.render({ ...request, file, frame }, requester.signal)
+    } finally {
+      leave()
     }
   }
 
@@ -97,12 +113,19 @@ async function* whole(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes
 }
 
+/** Instances held in memory to be rendered, and requests that wait for a place. */
+const atOnce = 4
+const maxWaiting = 128
+
 /** Edge of a thumbnail in pixels when the client names no viewport. */
 const thumbnailEdge = 256
 
 const lacking: ReadonlySet<LinkError['code']> = new Set(['not-found', 'not-acceptable', 'unavailable', 'bad-gateway'])
 
 const isLack = (thrown: unknown): thrown is LinkError => thrown instanceof LinkError && lacking.has(thrown.code)
+
+const tooMany = (cause: unknown): LinkError =>
+  new LinkError('unavailable', 'too many pictures are being made; ask again later', { cause })
 
 const tooLarge = (target: Target, bytes: number): LinkError =>
   new LinkError(
