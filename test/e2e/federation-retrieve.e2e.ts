@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Attribute, Dataset } from '../../src/dicom/dataset.ts'
+import { identifiers, madeFile } from '../render/made-image.ts'
 import { federatedStudies, filesOf, sampleBytes } from '../support/federated-studies.ts'
 import { type Answer, disposedAfterAll, type Federation, instancePath, startFederation } from '../support/federation.ts'
 import { type MadeInstance, madeInstance } from '../support/made-instance.ts'
@@ -31,6 +32,21 @@ const compressed = [jpeg2000, jpeg, rle].filter((it) => it !== undefined)
 const neighbour = jpeg2000 && madeInstance({ study: jpeg2000.study, patientId: 'MIXED' })
 /** Everything of that study; the JPEG file happens to belong to it too. */
 const mixed = [jpeg2000, neighbour, jpeg].flatMap((it) => (it && it.study === jpeg2000?.study ? [it] : []))
+const pdfClass = '1.2.840.10008.5.1.4.1.1.104.1'
+const pdfText = '%PDF-1.4 not much of one'
+const document = {
+  study: '2.25.2',
+  series: '2.25.3',
+  instance: '2.25.1',
+  bytes: madeFile(
+    [
+      ...identifiers(pdfClass),
+      { tag: '00420011', vr: 'OB', value: Buffer.from(pdfText) },
+      { tag: '00420012', vr: 'LO', value: 'application/pdf' },
+    ],
+    { sopClass: pdfClass },
+  ),
+}
 const bytesOf = (...files: readonly (MadeInstance | undefined)[]) => files.flatMap((file) => file?.bytes ?? [])
 const files = filesOf(made)
 
@@ -53,7 +69,7 @@ describe.skipIf(!orthancAvailable)('three archives retrieved from as one', () =>
 
   beforeAll(async () => {
     const south = [...files.south, ...bytesOf(jpeg2000, report)]
-    const cardio = [...files.cardio, ...bytesOf(jpeg, rle)]
+    const cardio = [...files.cardio, ...bytesOf(jpeg, rle, document)]
     federation = open.use(
       await startFederation({ content: { north: [...files.north, ...bytesOf(ct, neighbour)], south, cardio } }),
     )
@@ -276,6 +292,28 @@ describe.skipIf(!orthancAvailable)('three archives retrieved from as one', () =>
           expect(answer.type).toBe('image/jpeg')
         }
       }
+    })
+
+    test.skipIf(compressed.length === 0)('what the archive cannot render is rendered here', async () => {
+      for (const image of compressed) {
+        for (const [type, beginning] of [
+          ['image/jpeg', jpegMagic],
+          ['image/png', pngMagic],
+        ] as const) {
+          const answer = await get(`${instancePath(image)}/rendered`, { accept: type })
+          expect(answer.status, answer.text().slice(0, 300)).toBe(200)
+          expect(answer.type).toBe(type)
+          expect(magic(answer.bytes).startsWith(beginning)).toBe(true)
+        }
+      }
+    })
+
+    test('a document that an instance encapsulates is given to a browser as it is', async () => {
+      const accept = 'text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8'
+      const answer = await get(`${instancePath(document)}/rendered`, { accept })
+      expect(answer.status, answer.text().slice(0, 300)).toBe(200)
+      expect(answer.type).toBe('application/pdf')
+      expect(answer.text()).toBe(pdfText)
     })
 
     test.skipIf(!report)('a picture of what has none is an error of the client', async () => {
