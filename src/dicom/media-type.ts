@@ -35,14 +35,14 @@ export function parseMediaType(text: string): MediaType | undefined {
 /**
  * The value of an `Accept` header or of the query parameter `accept` (PS3.18 8.3.3.1): what the client takes, best
  * first; equals in the order written. What has the weight zero is left out and is an exception from what names less.
- * Throws `bad-request`.
+ * Throws `bad-request`, naming the header or parameter it came by.
  */
-export function parseAccept(text: string): MediaRange[] {
-  if (text.length > maxTextLength) throw badRequest(`Accept: longer than ${maxTextLength} characters`)
+export function parseAccept(text: string, name = 'Accept'): MediaRange[] {
+  if (text.length > maxTextLength) throw badRequest(`${name}: longer than ${maxTextLength} characters`)
   const ranges = split(text, ',')?.filter((range) => range !== '')
-  if (ranges === undefined) throw badRequest('Accept: a quoted value has no closing quote')
-  if (ranges.length > maxRanges) throw badRequest(`Accept: more than ${maxRanges} media types`)
-  const weighted = ranges.map(parseRange)
+  if (ranges === undefined) throw badRequest(`${name}: a quoted value has no closing quote`)
+  if (ranges.length > maxRanges) throw badRequest(`${name}: more than ${maxRanges} media types`)
+  const weighted = ranges.map((range) => parseRange(range, name))
   const refused = weighted.filter(({ weight }) => weight === 0).map(({ range }) => range)
   return weighted
     .filter(({ weight }) => weight > 0)
@@ -54,17 +54,17 @@ export function parseAccept(text: string): MediaRange[] {
 const precision = ({ type, parameters }: MediaType): number =>
   type === '*/*' ? 0 : type.endsWith('/*') ? 1 : 2 + parameters.size
 
-function parseRange(text: string): { readonly range: MediaType; readonly weight: number } {
+function parseRange(text: string, name: string): { readonly range: MediaType; readonly weight: number } {
   const [written = '', ...rest] = split(text, ';') ?? []
   // Old Java clients write a lone asterisk for any type.
   const type = written === '*' ? '*/*' : written.toLowerCase()
   if (!rangePattern.test(type)) {
-    throw badRequest(`Accept: ${JSON.stringify(text.slice(0, 80))} is no media type; expected type/subtype`)
+    throw badRequest(`${name}: ${JSON.stringify(text.slice(0, 80))} is no media type; expected type/subtype`)
   }
   const parameters = parseParameters(rest)
   const q = parameters.get('q') ?? '1'
   if (!weightPattern.test(q)) {
-    throw badRequest(`Accept: q=${JSON.stringify(q.slice(0, 20))} is no weight; expected 0 to 1`)
+    throw badRequest(`${name}: q=${JSON.stringify(q.slice(0, 20))} is no weight; expected 0 to 1`)
   }
   parameters.delete('q')
   return { range: { type, parameters }, weight: Number(q) }

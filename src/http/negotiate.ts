@@ -14,15 +14,17 @@ const maxAlternatives = 8
  * What the client takes, best first: the query parameter `accept` (PS3.18 8.3.3.1), else the header, else anything.
  */
 export function acceptedTypes(c: Context<Env>): MediaRange[] {
-  const text = acceptParameter(c.req.url) ?? c.req.header('accept')
-  if (text === undefined || text.trim() === '') return parseAccept('*/*')
-  return parseAccept(text)
+  const parameter = acceptParameter(c.req.url)
+  const text = parameter ?? c.req.header('accept') ?? ''
+  return parseAccept(text.trim() === '' ? '*/*' : text, parameter === undefined ? 'Accept' : 'accept')
 }
 
 /** Read from the raw query, where a `+` of `application/dicom+json` is a plus and no space. */
 function acceptParameter(url: string): string | undefined {
-  const [, value] = /[?&]accept=([^&#]*)/i.exec(url) ?? []
+  const [given, again] = url.matchAll(/[?&]accept=([^&#]*)/gi)
+  const value = given?.[1]
   if (value === undefined) return undefined
+  if (again) throw badRequest('accept: given more than once')
   try {
     return decodeURIComponent(value)
   } catch (error) {

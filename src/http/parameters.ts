@@ -29,12 +29,12 @@ export function instanceIn(c: Context<Env>): Required<Target> {
 }
 
 /** A frame list, PS3.18 10.4.1.1.6: numbers from 1, separated by commas. */
-export function parseFrames(text: string): number[] {
+export function parseFrames(text: string, name = 'frames'): number[] {
   const items = text.split(',', maxFrames + 1)
-  if (items.length > maxFrames) throw badRequest(`frames: more than ${maxFrames} in one request`)
+  if (items.length > maxFrames) throw badRequest(`${name}: more than ${maxFrames} in one request`)
   return items.map((item) => {
     if (/^[1-9]\d{0,7}$/.test(item)) return Number(item)
-    throw badRequest(`frames: ${show(item)} is no frame number; expected a list such as 1,2,3 counted from 1`)
+    throw badRequest(`${name}: ${show(item)} is no frame number; expected a list such as 1,2,3 counted from 1`)
   })
 }
 
@@ -52,52 +52,61 @@ const windowPattern = new RegExp(`^(${decimal}),(${decimal})(?:,(linear|linear-e
 const viewportPattern = new RegExp(String.raw`^(\d{1,6}),(\d{1,6})((?:,(?:${decimal})?){0,4})$`)
 
 /** The names of {@link renderingParameters}. */
-export const renderingNames = ['window', 'viewport', 'quality', 'annotation']
+export const renderingNames = ['window', 'viewport', 'quality', 'annotation'] as const
+type RenderingName = (typeof renderingNames)[number]
 
-/** How a picture is to be made, PS3.18 8.3.5. Throws `bad-request`; what this service does not know is ignored. */
-export function renderingParameters(query: ReadonlyMap<string, string>): Record<string, string> {
-  const parsers: Readonly<Record<string, (text: string) => string>> = {
-    window: parseWindow,
-    viewport: parseViewport,
-    quality: parseQuality,
-    annotation: parseAnnotation,
-  }
+const parsers: Readonly<Record<RenderingName, (text: string, name: string) => string>> = {
+  window: parseWindow,
+  viewport: parseViewport,
+  quality: parseQuality,
+  annotation: parseAnnotation,
+}
+
+/**
+ * How a picture is to be made, PS3.18 8.3.5. Throws `bad-request`, by the name that the client used; what this service
+ * does not know is ignored.
+ */
+export function renderingParameters(
+  query: ReadonlyMap<string, string>,
+  names: Partial<Record<RenderingName, string>> = {},
+): Record<string, string> {
   const given = renderingNames.flatMap((name) => {
     const text = query.get(name)
-    const parse = parsers[name]
-    return text === undefined || !parse ? [] : [[name, parse(text)] as const]
+    return text === undefined ? [] : [[name, parsers[name](text, names[name] ?? name)] as const]
   })
   return Object.fromEntries(given)
 }
 
 /** Center, width and function; `linear` when there is none. */
-function parseWindow(text: string): string {
+function parseWindow(text: string, name: string): string {
   const [, center, width, shape = 'linear'] = windowPattern.exec(text) ?? []
-  if (center === undefined || width === undefined || Number(width) <= 0) {
-    throw badRequest(`window: ${show(text)}; expected center,width,function such as 40,400,linear with a width above 0`)
+  if (center === undefined || width === undefined || !(Number(width) > 0)) {
+    throw badRequest(
+      `${name}: ${show(text)}; expected center,width,function such as 40,400,linear with a width above 0`,
+    )
   }
   return [center, width, shape.toLowerCase()].join(',')
 }
 
 /** Width and height of the picture, then optionally the region of the image that is shown. */
-function parseViewport(text: string): string {
+function parseViewport(text: string, name: string): string {
   const [, width, height, region = ''] = viewportPattern.exec(text) ?? []
   for (const side of [Number(width), Number(height)]) {
     if (!(side >= 1 && side <= maxViewportSide)) {
-      throw badRequest(`viewport: ${show(text)}; expected width,height from 1 to ${maxViewportSide}, e.g. 512,512`)
+      throw badRequest(`${name}: ${show(text)}; expected width,height from 1 to ${maxViewportSide}, e.g. 512,512`)
     }
   }
   return `${Number(width)},${Number(height)}${region}`
 }
 
-function parseQuality(text: string): string {
+function parseQuality(text: string, name: string): string {
   if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= 100) return String(Number(text))
-  throw badRequest(`quality: ${show(text)}; expected a whole number from 1 to 100`)
+  throw badRequest(`${name}: ${show(text)}; expected a whole number from 1 to 100`)
 }
 
-function parseAnnotation(text: string): string {
+function parseAnnotation(text: string, name: string): string {
   if (/^[a-z]{1,32}(,[a-z]{1,32}){0,7}$/i.test(text)) return text
-  throw badRequest(`annotation: ${show(text)}; expected a list of patient and technique`)
+  throw badRequest(`${name}: ${show(text)}; expected a list of patient and technique`)
 }
 
 const show = (text: string) => JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
