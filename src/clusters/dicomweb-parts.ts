@@ -67,6 +67,7 @@ async function* single(exchange: Exchange, limits: Limits): AsyncGenerator<Part,
   }
 }
 
+/** Not more than so many bytes, and not none: there is no empty instance, frame or picture. */
 async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array, void> {
   let size = 0
   for await (const chunk of body) {
@@ -74,6 +75,7 @@ async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): Asyn
     if (size > maxBytes) throw Object.assign(new Error(`more than ${maxBytes} bytes`), { kind: 'too-large' })
     yield chunk
   }
+  if (size === 0) throw Object.assign(new Error('it is empty'), { kind: 'malformed' })
 }
 
 function guarded(body: AsyncIterable<Uint8Array>, explained: (thrown: unknown) => never): AsyncIterable<Uint8Array> {
