@@ -215,6 +215,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
     },
   })
   const attributes = attributesServiceOf({ db, query, onChanged: (study) => replication.request([study]) })
+  const authenticate = createAuthenticate(config.auth, clock)
   const app = createApp({
     config,
     query,
@@ -232,12 +233,12 @@ async function serveHttp(config: Config, parts: HttpParts) {
     queues: () => queueStates(db),
     metrics,
     lifecycle,
-    authenticate: createAuthenticate(config.auth, clock),
+    authenticate,
     clock,
     log,
     pages,
   })
-  return listen(app, { config, lifecycle, log, metrics })
+  return listen(app, { config, lifecycle, log, metrics, authenticate })
 }
 
 async function queueStates(db: Database) {

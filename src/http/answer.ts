@@ -89,16 +89,17 @@ export function sendParts(c: Context<Env>, options: PartsAnswer): Response | Pro
   return inHand ? sendPieces(c, inHand, options) : sendAsTheyCome(c, options)
 }
 
-function sendPieces(c: Context<Env>, { pieces, digest }: InHand, options: PartsAnswer): Response {
+function sendPieces(c: Context<Env>, source: InHand, options: PartsAnswer): Response {
+  const { pieces, digest } = source
   const [first] = pieces
   if (!first) throw nothingThere()
   const { contentType, bareType, single } = formOf(first, pieces.length, options)
   warn(c, options.site, options.answer.warnings)
-  if (single) return sendInHand(c, { ...first, contentType, tag: `"${digest}"`, hasRanges: true })
+  if (single) return sendInHand(c, { ...first, contentType, tag: `"${digest}"`, hasRanges: true, source })
   const boundary = boundaryOf(digest)
   const parts = pieces.map((piece) => ({ contentType: typeOf(piece, options), chunks: piece.chunks }))
   const body = framed(parts, boundary)
-  return sendInHand(c, { ...body, contentType: contentTypeOf(boundary, bareType), tag: `"${digest}-parts"` })
+  return sendInHand(c, { ...body, contentType: contentTypeOf(boundary, bareType), tag: `"${digest}-parts"`, source })
 }
 
 async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Response> {

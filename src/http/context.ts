@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
 import type { Caller } from '../core/audience.ts'
 import type { RequestContext } from '../core/request-context.ts'
+import type { InHand } from '../retrieve/in-hand.ts'
 import type { Principal } from './principal.ts'
 
 /** A body on its way: its first chunk is there, so that what fails before it still gets a proper error answer. */
@@ -12,6 +13,8 @@ export interface Stream {
   readonly length?: number
   /** All of it, when it is in memory: written in one go, and what the others say of a body is not looked at. */
   readonly whole?: readonly Uint8Array[]
+  /** What `whole` was made of, all of it. */
+  readonly source?: InHand
 }
 
 /** One request and its answer, from the first byte to the last. */

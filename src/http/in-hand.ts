@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import type { InHand } from '../retrieve/in-hand.ts'
 import { answerIfKnown } from './conditional.ts'
 import type { Env, Stream } from './context.ts'
 import { rangeFor, slice } from './range.ts'
@@ -10,21 +11,27 @@ export interface BodyInHand {
   readonly chunks: readonly Uint8Array[]
   readonly length: number
   readonly tag: string
+  readonly source: InHand
   /** Whether parts of it may be asked for; its tag is a strong one then. */
   readonly hasRanges?: boolean
 }
 
 /** Answers with a body, or with a part of it, or that the client has it already. */
-export function sendInHand(c: Context<Env>, { contentType, chunks, length, tag, hasRanges }: BodyInHand): Response {
+export function sendInHand(
+  c: Context<Env>,
+  { contentType, chunks, length, tag, hasRanges, source }: BodyInHand,
+): Response {
   const known = answerIfKnown(c, tag)
   if (known) return known
   const range = hasRanges ? rangeFor(c, length, tag) : undefined
-  c.env.exchange.stream = range ? whole(slice(chunks, range), range.length) : whole(chunks, length)
+  c.env.exchange.stream = range
+    ? wholeStream(slice(chunks, range), range.length)
+    : { ...wholeStream(chunks, length), source }
   return c.body(null, range ? 206 : 200, { 'Content-Type': contentType })
 }
 
-const whole = (chunks: readonly Uint8Array[], length: number): Stream => ({
-  whole: chunks,
+export const wholeStream = (whole: readonly Uint8Array[], length: number): Stream => ({
+  whole,
   length,
   first: { done: true, value: undefined },
   rest: { next: async () => ({ done: true, value: undefined }) },

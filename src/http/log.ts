@@ -4,6 +4,12 @@ import type { Log } from '../core/telemetry.ts'
 
 const secrets = ['authorization', 'Authorization', 'cookie', 'password', 'token', 'clientSecret', 'x-api-key', 'url']
 
+/**
+ * Lines go out some at a time, at most a tenth of a second late: a call of the system for each costs more than the line.
+ * Nobody waits for whoever reads them; what is not read is dropped beyond a bound.
+ */
+const together = { minLength: 4096, periodicFlush: 100, maxLength: 16 * 1024 * 1024 }
+
 /** Structured logs, one JSON object a line: `event` is its name, the rest are fields. To stdout unless told else. */
 export function createLog(config: Pick<Config, 'site' | 'log'>, destination?: DestinationStream): Log {
   const options = {
@@ -15,7 +21,7 @@ export function createLog(config: Pick<Config, 'site' | 'log'>, destination?: De
     serializers: { err: describeError, error: describeError },
   }
   const redact = secrets.flatMap((name) => [`["${name}"]`, `*["${name}"]`, `*.*["${name}"]`])
-  const to = destination ?? pino.destination(1)
+  const to = destination ?? pino.destination({ fd: 1, sync: false, ...together })
   const [plain, careful] = [pino(options, to), pino({ ...options, redact }, to)]
   const logFor = (fields: object) => (isHarmless(fields) ? plain : careful)
   return {

@@ -30,7 +30,7 @@ export async function sendMetadata(c: Context<Env>, { site, answer, form }: Meta
   const isCompressed = isLarge && prefersGzip(c.req.header('accept-encoding'))
   const tag = inHand && tagOf(inHand, form, isCompressed)
   if (tag && form.kind === 'json' && !isCompressed) {
-    return sendInHand(c, { ...arrayOf(inHand), contentType: form.contentType, tag })
+    return sendInHand(c, { ...arrayOf(inHand), contentType: form.contentType, tag, source: inHand })
   }
   const known = tag && answerIfKnown(c, tag)
   if (known) return known

@@ -1,6 +1,8 @@
 import type { Log } from '../core/telemetry.ts'
 import type { Bindings, Stream } from './context.ts'
-import { abandon, cut, finish, inHand, pump } from './pump.ts'
+import { wholeStream } from './in-hand.ts'
+import { abandon, cut, finish, inHand, type PumpOptions, pump } from './pump.ts'
+import type { Repeatable } from './repeats.ts'
 
 export interface SendOptions {
   /** Longest time the client may take nothing. */
@@ -14,10 +16,24 @@ export interface SendOptions {
  * does not take, ends as a reset connection. Throws only before anything is sent.
  */
 export async function send(response: Response, bindings: Bindings, { idleMs, log }: SendOptions): Promise<void> {
-  const { incoming, outgoing, exchange } = bindings
+  const { exchange } = bindings
   const stream = exchange.stream ?? inHand(new Uint8Array(await response.arrayBuffer()))
   writeHead(response, stream, bindings)
-  const options = { idleMs, signal: exchange.stream ? exchange.signal : signalOfShort(exchange.signal) }
+  const signal = exchange.stream ? exchange.signal : signalOfShort(exchange.signal)
+  await writeBody(stream, bindings, { idleMs, log, signal })
+}
+
+/** The same of an answer that was sent before. */
+export async function sendAgain(answer: Repeatable, bindings: Bindings, options: SendOptions): Promise<void> {
+  const { outgoing, exchange } = bindings
+  exchange.route = answer.route
+  exchange.principal = answer.principal
+  outgoing.writeHead(200, [...answer.headers, 'X-Request-Id', exchange.id])
+  await writeBody(wholeStream(answer.chunks, 0), bindings, { ...options, signal: exchange.signal })
+}
+
+async function writeBody(stream: Stream, bindings: Bindings, { log, ...options }: SendOptions & PumpOptions) {
+  const { incoming, outgoing, exchange } = bindings
   try {
     if (incoming.method === 'HEAD') {
       abandon(stream)

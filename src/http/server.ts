@@ -7,11 +7,13 @@ import type { Config } from '../config/schema.ts'
 import { LinkError, toError } from '../core/errors.ts'
 import { withRequest } from '../core/request-context.ts'
 import type { Log } from '../core/telemetry.ts'
-import type { Bindings, Env } from './context.ts'
+import type { Authenticate } from './auth.ts'
+import type { Bindings, Env, Exchange } from './context.ts'
 import { type OpenExchange, openExchange } from './exchange.ts'
 import type { Metrics } from './metrics.ts'
 import { problemResponse } from './problem.ts'
-import { send } from './send.ts'
+import { type Repeatable, Repeats } from './repeats.ts'
+import { send, sendAgain } from './send.ts'
 import { refuseUnreadable, type Unreadable } from './unreadable.ts'
 
 /** Longer than load balancers keep idle connections, so that it is they who close them. */
@@ -29,6 +31,8 @@ export interface ServerOptions {
   readonly lifecycle: Lifecycle
   readonly log: Log
   readonly metrics: Metrics
+  /** As the application has it. */
+  readonly authenticate: Authenticate
 }
 
 export interface Listening extends AsyncDisposable {
@@ -83,6 +87,7 @@ export async function listen(app: Hono<Env>, options: ServerOptions): Promise<Li
 function createListener(app: Hono<Env>, options: ServerOptions, running: Set<OpenExchange>) {
   const { requestTimeoutMs, clientIdleTimeoutMs: idleMs } = options.config.limits
   const { log, metrics, lifecycle } = options
+  const repeats = new Repeats(options.authenticate)
 
   const open = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const exchange = openExchange(incoming, outgoing, { requestTimeoutMs, idleMs, log, metrics })
@@ -91,25 +96,42 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
     return exchange
   }
 
-  return (incoming: IncomingMessage, outgoing: ServerResponse): void => {
-    const exchange = open(incoming, outgoing)
-    const bindings: Bindings = { incoming, outgoing, exchange }
+  const closesWhenDraining = (outgoing: ServerResponse) => {
+    if (lifecycle.draining) outgoing.shouldKeepAlive = false
+  }
+
+  const answer = async (bindings: Bindings): Promise<void> => {
     // The adapter only makes the request: what it would write itself could wait for its client without end.
-    const answer = async (response: Response) => {
-      if (lifecycle.draining) outgoing.shouldKeepAlive = false
+    const write = async (response: Response) => {
+      closesWhenDraining(bindings.outgoing)
       await send(response, bindings, { idleMs, log })
+      repeats.remember(bindings)
       return RESPONSE_ALREADY_SENT
     }
+    const { incoming, outgoing, exchange } = bindings
     const respond = getRequestListener(
-      (request) => withRequest(exchange, async () => answer(await app.fetch(request, bindings))),
-      { errorHandler: (error) => answer(refuse(error, exchange, log)) },
+      (request) => withRequest(exchange, async () => write(await app.fetch(request, bindings))),
+      { errorHandler: (error) => write(refuse(error, exchange, log)) },
     )
-    void respond(incoming, outgoing)
+    await respond(incoming, outgoing)
+  }
+
+  const answerAgain = async (bindings: Bindings, found: Promise<Repeatable | undefined>): Promise<void> => {
+    const repeated = await found
+    if (!repeated) return answer(bindings)
+    closesWhenDraining(bindings.outgoing)
+    await sendAgain(repeated, bindings, { idleMs, log })
+  }
+
+  return (incoming: IncomingMessage, outgoing: ServerResponse): void => {
+    const bindings = { incoming, outgoing, exchange: open(incoming, outgoing) }
+    const found = repeats.find(incoming)
+    void (found ? answerAgain(bindings, found) : answer(bindings))
   }
 }
 
 /** What the adapter cannot make a request of, an address or a `Host` that is none; anything else is a defect. */
-function refuse(error: unknown, { id }: OpenExchange, log: Log): Response {
+function refuse(error: unknown, { id }: Pick<Exchange, 'id'>, log: Log): Response {
   if (error instanceof RequestError) return problemResponse(new LinkError('bad-request', error.message), id)
   log.error({ requestId: id, err: error }, 'request-failed')
   return problemResponse(error, id)

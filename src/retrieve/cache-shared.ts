@@ -4,6 +4,7 @@ import type { Uid } from '../dicom/uid.ts'
 import { type Answer, type Collecting, collect, type Holding, inMemory, Room } from './cache-collect.ts'
 import { Flight } from './cache-flight.ts'
 import type { KeptAnswers } from './cache-kept.ts'
+import type { InHand } from './in-hand.ts'
 import type { Requester } from './service.ts'
 
 /** What is asked for. */
@@ -38,11 +39,8 @@ export class Shared<T> {
   async ask(asked: Asked, requester: Requester, fetch: (own: Requester) => Promise<Answer<T>>): Promise<Answer<T>> {
     const { key, resource } = asked
     const told = (result: CacheResult) => this.#deps.telemetry.cacheAsked(resource, result)
-    const inHand = this.#deps.kept.get(key)
-    if (inHand) {
-      told('hit')
-      return { status: 200, warnings: [], ...inMemory(inHand, this.#holding) }
-    }
+    const inHand = this.#hit(asked)
+    if (inHand) return { status: 200, warnings: [], ...inMemory(inHand, this.#holding) }
     if (this.#tooLarge.has(key)) {
       told('too-large')
       return fetch(requester)
@@ -52,6 +50,12 @@ export class Shared<T> {
     told(isOpen ? 'coalesced' : 'miss')
     const flight = isOpen ? known : this.#depart(asked, (signal) => fetch({ ...requester, signal }))
     return (await flight.join(requester.signal)) ?? fetch(requester)
+  }
+
+  #hit({ key, resource }: Asked): InHand | undefined {
+    const inHand = this.#deps.kept.get(key)
+    if (inHand) this.#deps.telemetry.cacheAsked(resource, 'hit')
+    return inHand
   }
 
   /** What is on its way is given to those who wait for it already, and to nobody else. */
@@ -76,11 +80,12 @@ export class Shared<T> {
     return answer
   }
 
-  #land({ key, study, isLasting }: Asked, flight: Flight<T>, answer?: Answer<T>): void {
+  #land(asked: Asked, flight: Flight<T>, answer?: Answer<T>): void {
+    const { key, study, isLasting } = asked
     if (this.#flights.get(key) !== flight) return
     this.#flights.delete(key)
     if (isLasting && answer?.inHand && answer.status === 200 && answer.warnings.length === 0) {
-      this.#deps.kept.set(key, study, answer.inHand)
+      this.#deps.kept.set(key, study, { ...answer.inHand, again: () => this.#hit(asked) })
     }
   }
 }

@@ -18,6 +18,8 @@ export interface InHand {
    * the beginning of a SHA-256 over their types, lengths and bytes.
    */
   readonly digest: string
+  /** The same for who asks again, while it is kept; absent when it is not. */
+  readonly again?: () => InHand | undefined
 }
 
 const digestLength = 22

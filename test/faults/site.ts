@@ -89,7 +89,7 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
     clock,
     log,
   })
-  const listening = await listen(app, { config, lifecycle, log, metrics })
+  const listening = await listen(app, { config, lifecycle, log, metrics, authenticate })
   const { address } = listening
   return {
     address,

@@ -232,6 +232,7 @@ export async function startSite(settings: object = {}, options: SiteOptions = {}
     metrics: createMetrics(),
     lifecycle: { draining: false },
     clock,
+    authenticate: options.authenticate ?? createAuthenticate(config.auth, clock),
   }
   const app = createApp({
     ...common,
@@ -243,7 +244,6 @@ export async function startSite(settings: object = {}, options: SiteOptions = {}
     factsOfStudy: services.factsOfStudy,
     clusters: { status: () => clusterStates },
     queues: async () => [{ cluster: 'south', depth: 3, oldestAgeMs: 4500 }],
-    authenticate: createAuthenticate(config.auth, clock),
     ...options,
   })
   const listening = await listen(app, common)
