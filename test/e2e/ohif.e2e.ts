@@ -47,14 +47,16 @@ const namesake = row('MÜLLER, JÖRG', '10-Jan-2024', 'DX', 'Hand links', 1)
 const angiography = row('CARDIO, CARLA', '05-May-2023', 'XA', 'Coronary angiography', 2)
 /** Published samples, where they are. */
 const sampleCt = row('CompressedSamples, CT1', '19-Jan-2004', 'CT', 'e+1', 1)
+const sampleNm = row('CompressedSamples, NM1', '26-Aug-2004', 'NM', 'Whole Body Bone', 1)
 const sampleMr = row('CompressedSamples, MR1', '26-Aug-2004', 'MR', 'No Description', 1)
 
-const samples = { ct: sampleBytes('CT_small'), mr: sampleBytes('MR_small') }
+const samples = { ct: sampleBytes('CT_small'), mr: sampleBytes('MR_small'), nm: sampleBytes('JPEG2000') }
 const some = <T>(list: readonly unknown[], value: T): T[] => (list.length > 0 ? [value] : [])
 
 /** Newest first. */
 const everything = [thorax, brain, namesake, echo, angiography, head, earlierBrain, radiograph, consult].concat(
   some(samples.mr, sampleMr),
+  some(samples.nm, sampleNm),
   some(samples.ct, sampleCt),
 )
 
@@ -67,7 +69,7 @@ async function content() {
   held.cardio.push(madeInstance({ ...hand, studyDescription: namesake.description }).bytes)
   const coronary = madeInstance({ ...carla, frames: 5, rows: 16, columns: 16 })
   held.cardio.push(coronary.bytes, madeInstance({ ...carla, study: coronary.study, instanceNumber: 2 }).bytes)
-  held.cardio.push(...samples.ct, ...samples.mr)
+  held.cardio.push(...samples.ct, ...samples.mr, ...samples.nm)
   return held
 }
 
@@ -132,6 +134,17 @@ describe.skipIf(!orthancAvailable || !browserAvailable || reason !== undefined)(
     await resetFilters(page)
     await shown(everything)
   })
+
+  test.skipIf(samples.nm.length === 0)(
+    'a compressed image, of whose pixels its archive says nothing, opens',
+    async () => {
+      const study = await studyOf(sampleNm)
+      const [dataset] = await federation.datasets(`/dicom-web/studies/${study}/metadata`)
+      expect(dataset?.['7FE00010']?.BulkDataURI).toMatch(/\/pixeldata$/)
+      await waitForPixels(page, await openStudy(page, federation.proxy.url, study))
+      await openWorklist(page, federation.proxy.url)
+    },
+  )
 
   test('a study split over two clusters opens as one, and both halves have pixels', async () => {
     await waitForPixels(page, await openRow(page, thorax.description))
