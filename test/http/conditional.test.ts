@@ -182,6 +182,14 @@ describe('If-Match', () => {
   })
 })
 
+it('If-Match is not met by a weak entity tag, though it is the one of the answer', async () => {
+  site.services.onMetadata = async () => datasetsInHand(dataset(1, 'x'.repeat(2000)))
+  const headers = { ...json, 'Accept-Encoding': 'gzip' }
+  const tag = await tagOf(metadata, headers)
+  expect(tag).toMatch(/^W\//)
+  expect((await site.fetch(metadata, { headers: { ...headers, 'If-Match': tag } })).status).toBe(412)
+})
+
 describe('HEAD', () => {
   /** Everything but the date, the id of the request, and how the body is framed that is not there. */
   const headOf = (text: string) =>

@@ -159,12 +159,17 @@ describe('a request that comes again', () => {
   })
 
   it('ends its connection while the service drains', async () => {
-    await get()
-    site.lifecycle.draining = true
     using client = await RawClient.open(site.address)
+    const line = site.logged('request')
+    client.get(frame, 'Accept: image/jpeg\r\n')
+    await client.until('pixels')
+    await line
+    expect(client.text).toMatch(/\r\nConnection: keep-alive\r\n/i)
+    site.lifecycle.draining = true
     client.get(frame, 'Accept: image/jpeg\r\n')
     await client.closed
     expect(client.text).toMatch(/\r\nConnection: close\r\n/i)
+    expect(asked()).toBe(1)
   })
 })
 

@@ -84,6 +84,17 @@ describe('what does not change', () => {
     expect(other.inHand?.digest).not.toBe(first.inHand?.digest)
   })
 
+  it('has another digest than one part that contains the beginning of a second', async () => {
+    const { inner, cached } = setup()
+    const digestOf = async (frame: number, ...texts: string[]) => {
+      inner.onParts = async () => answered(partsOf(texts.map((text) => new Source([text]))))
+      return (await cached.frames(frameOf({ frames: [frame] }), as())).inHand?.digest
+    }
+    const two = await digestOf(1, 'a', 'b')
+    expect(await digestOf(2, 'aapplication/octet-stream\nb')).not.toBe(two)
+    expect(await digestOf(3, 'aapplication/octet-stream\n1\nb')).not.toBe(two)
+  })
+
   it('may be read by several, each from its beginning', async () => {
     const { cached } = setup()
     const answer = await cached.frames(frameOf(), as())
@@ -214,6 +225,7 @@ describe('who asks for what is being fetched', () => {
 
   it.each([
     ['lacks something', { status: 206, warnings: ['Results are incomplete'] } as const],
+    ['is said to be incomplete', { status: 206 } as const],
     ['warns of something', { warnings: ['Results are incomplete'] }],
   ])('gets an answer that %s, which is not kept', async (_, incomplete) => {
     const { inner, cached } = setup()
