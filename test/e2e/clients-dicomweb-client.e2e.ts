@@ -155,6 +155,14 @@ describe.skipIf(!orthancAvailable)('dicomweb-client', () => {
     expect(pixels?.byteLength).toBe(5 * 256)
   })
 
+  test.skipIf(sampleBytes('JPEG2000').length === 0)('follows that of compressed pixels too', async () => {
+    const [bytes = Buffer.alloc(0)] = sampleBytes('JPEG2000')
+    const { studyInstanceUID } = await headerOf(bytes)
+    const [dataset] = await client.retrieveStudyMetadata({ studyInstanceUID })
+    const pixels = await client.retrieveBulkData({ BulkDataURI: dataset?.['7FE00010']?.BulkDataURI ?? '' })
+    expect(pixels.map((it) => bytes.includes(Buffer.from(it)))).toEqual([true])
+  })
+
   test('stores instances, which are at home then and come to the linked cluster', async () => {
     const study = madeUid()
     const files = [madeInstance({ study }), madeInstance({ study })]
