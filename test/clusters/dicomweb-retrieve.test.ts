@@ -120,6 +120,16 @@ describe('a retrieval from an archive', () => {
       await idle(cluster)
     })
 
+    it('lets go of what is not wanted, however much it is', async () => {
+      archive.on('/frames/', (request, response) => {
+        if (request.headers.accept !== asStored) return status(406)(request, response)
+        response.writeHead(200, { 'Content-Type': multipartType })
+        response.write(`--b\r\nContent-Type: image/jp2\r\n\r\n${'x'.repeat(1_000_000)}`)
+      })
+      expect((await failureOf(cluster.retrieve(asked('image/jpeg'), forever()))).reason).toBe('unsupported')
+      for (const { ended } of archive.seen) await ended
+    })
+
     it('asks for the media type alone last', async () => {
       stores('image/jp2', { 'multipart/related; type="image/jpeg"': 'transcoded' })
       expect(await contents(asked('image/jpeg'))).toEqual(['transcoded'])

@@ -240,7 +240,7 @@ describe('WADO-URI', () => {
     ['objectUID', [undefined, '', '1..2']],
     ['contentType', ['json', 'image/jpeg;q=2', 'a/b;x="']],
     ['frameNumber', ['0', '-1', '1,2', 'a', '', '99999999999']],
-    ['rows', ['0', '-1', 'a', '1e3', '99999', '']],
+    ['rows', ['0', '-1', 'a', '1e3', '99999', '1,2', '']],
     ['columns', ['0', '-1', 'a', '1.5', '99999', '']],
     ['imageQuality', ['0', '101', 'a', '']],
     ['annotation', ['<script>', '']],
