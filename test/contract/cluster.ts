@@ -231,6 +231,27 @@ function metadataContract(cluster: () => Cluster): void {
     expect(parts.map(({ bytes }) => bytes.equals(Buffer.alloc(64 * 64, 77)))).toEqual([true])
   })
 
+  it('bulk data is found by its element when the address is that of another cluster', async () => {
+    const made = madeInstance({ rows: 64, columns: 64, grey: 78 })
+    await stored(cluster(), made)
+    const target = targetOf(made)
+    const asked = (element: string, instance = target.instance) =>
+      cluster().retrieve(
+        {
+          kind: 'bulkdata',
+          path: 'studies/1/bulk/of/another',
+          origin: { cluster: 'another', target: { ...target, instance }, element },
+        },
+        never,
+      )
+    const parts = await readParts(await asked(tag.PixelData))
+    expect(parts.map(({ bytes }) => bytes.equals(Buffer.alloc(64 * 64, 78)))).toEqual([true])
+    const absent = { name: 'ClusterError', reason: 'not-found' }
+    await expect(asked('54000100.1.54001010')).rejects.toMatchObject(absent)
+    await expect(asked('')).rejects.toMatchObject(absent)
+    await expect(asked(tag.PixelData, uid(madeUid()))).rejects.toMatchObject(absent)
+  })
+
   it('metadata of an unknown study is not-found', async () => {
     const unknown = metadata({ study: uid(madeUid()) })
     await expect(unknown).rejects.toMatchObject({ name: 'ClusterError', reason: 'not-found' })
