@@ -27,13 +27,13 @@ import { describe, firstGiven, incompleteBecause, isFormRefused, noHolderLeft } 
 import { Hedging } from './hedge.ts'
 import type { InHand } from './in-hand.ts'
 import { countOf, Inventories } from './inventories.ts'
-import { type Holder, type LocationIndex, type Locator, Locators } from './locate.ts'
+import { type Holder, type LocationIndex, type Locator, Locators, type StudyLocation } from './locate.ts'
 import { Pictures } from './pictures.ts'
 import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
 import { firstToDeliver, type Identified, identified, prime } from './relay.ts'
 import { resumable, resumableParts } from './resume.ts'
 import { relaySole } from './sole.ts'
-import { type Fetch, type Item, planUnion, relayUnion } from './union.ts'
+import { type Fetch, type Item, planUnion, relayUnion, type Union } from './union.ts'
 
 /** Known before the first byte: 206 when something of the union cannot be had or a cluster is silent. */
 export interface RetrieveAnswer<Body> {
@@ -115,20 +115,24 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     { audience, signal }: Requester,
     { mayHelp = false } = {},
   ) {
-    const { holders, silent } = await locators.for(audience).locate(target.study, signal)
-    const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
+    const locator = locators.for(audience)
+    const location = await locator.locate(target.study, signal)
+    const holding = holdersOf(target, location)
     const [sole] = holding
-    if (!sole) throw noHolderLeft(describe(target), silent)
-    if (holding.length === 1 && countOf(sole, target) !== undefined) {
-      const body = relaySole(target, sole, fetch, { inventories, clock: deps.clock, signal })
-      return unionAnswer(target, body, silent)
+    if (!sole) throw noHolderLeft(describe(target), location.silent)
+    const options = { clock: deps.clock, signal }
+    const plan = async (located: StudyLocation): Promise<Union> => {
+      using budget = new Budget(deps.clock, signal)
+      const ranking = rank(holdersOf(target, located), target.series)
+      const union = await planUnion(target, ranking, inventories, budget)
+      return { ...union, silent: [...located.silent, ...union.silent] }
     }
-    using budget = new Budget(deps.clock, signal)
-    const union = await planUnion(target, rank(holding, target.series), inventories, budget)
-    return unionAnswer(target, relayUnion(target, union, fetch, { mayHelp, clock: deps.clock, signal }), [
-      ...silent,
-      ...union.silent,
-    ])
+    if (holding.length === 1 && countOf(sole, target) !== undefined) {
+      const planAgain = async () => plan(await locator.relocate(target.study, [], signal))
+      return unionAnswer(target, relaySole(target, sole, fetch, { planAgain, ...options }), location.silent)
+    }
+    const union = await plan(location)
+    return unionAnswer(target, relayUnion(target, union, fetch, { mayHelp, ...options }), union.silent)
   }
 
   /** One object from one cluster: from one of the `first`, else from where it is likely to be, else from wherever it is. */
@@ -258,6 +262,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     forget: (study) => locators.forget(study),
   }
 }
+
+const holdersOf = ({ series }: Target, { holders }: StudyLocation): Holder[] =>
+  holders.filter((holder) => series === undefined || holder.series.has(series))
 
 /** What viewers wait for, and archives give with little effort. */
 const isHedged = ({ kind }: RetrieveRequest): boolean => kind === 'frames' || kind === 'instances'

@@ -161,6 +161,31 @@ describe('a study whose holders all break down', () => {
     await expect(passing(clock, collect(body))).rejects.toMatchObject({ code: 'bad-gateway' })
   })
 
+  it('is completed from a cluster that was silent when it began', async () => {
+    const clock = new FakeClock()
+    const made = instances(6)
+    const [north, south] = [cluster('north', made), cluster('south', made)]
+    north.faults.diesAfter = 2
+    south.faults.down = 'circuit-open'
+    const { status, body } = await service([north, south], clock).instances(whole, requester)
+    north.faults.down = 'unreachable'
+    south.faults = {}
+    expect([...(await passing(clock, collect(body))).keys()].toSorted()).toEqual(uidsOf(made))
+    expect(status).toBe(206)
+  })
+
+  it('is not taken for complete when the only one left holds a part', async () => {
+    const clock = new FakeClock()
+    const made = instances(6)
+    const [north, south] = [cluster('north', made), cluster('south', made.slice(0, 3))]
+    north.faults.diesAfter = 2
+    south.faults.down = 'circuit-open'
+    const { body } = await service([north, south], clock).instances(whole, requester)
+    north.faults.down = 'unreachable'
+    south.faults = {}
+    await expect(passing(clock, collect(body))).rejects.toMatchObject({ code: 'bad-gateway' })
+  })
+
   it('is not waited for before anything of it was given', async () => {
     const north = cluster('north', instances(2))
     const retrieve = service([north])
