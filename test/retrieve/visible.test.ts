@@ -97,7 +97,7 @@ describe.each(['external', 'home'] as const)('for the audience %s, a cluster tha
     await expect(retrieve.bulkdata(there.target, token, as(audience))).rejects.toMatchObject({ code: 'not-found' })
     expect(searchesAt(linked)).toBe(before)
     await retrieve.bulkdata(there.target, token, internal).catch(() => undefined)
-    expect(searchesAt(linked)).toBe(before + 1)
+    expect(searchesAt(linked)).toBeGreaterThan(before)
   })
 })
 
