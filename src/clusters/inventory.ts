@@ -12,7 +12,7 @@ const maxInstances = 200_000
 
 /**
  * Everything a cluster holds below a target, by UID. Throws `ClusterError`: an inventory that is cut short would make
- * what it leaves out look absent.
+ * what it leaves out look absent, and so would one with rows that say nothing.
  */
 export async function takeInventory(cluster: Cluster, target: Target, signal: AbortSignal): Promise<Inventory> {
   const { rows, truncated } = await cluster.search(
@@ -31,7 +31,11 @@ export async function takeInventory(cluster: Cluster, target: Target, signal: Ab
   for (const row of rows) {
     const instance = firstString(row, tag.SOPInstanceUID)
     const series = firstString(row, tag.SeriesInstanceUID) ?? target.series
-    if (isUid(instance) && isUid(series) && isBelow(row, target)) inventory.set(instance, series)
+    if (!isBelow(row, target)) continue
+    if (!isUid(instance) || !isUid(series)) {
+      throw new ClusterError(cluster.id, 'malformed', `lists instances of study ${target.study} without their UIDs`)
+    }
+    inventory.set(instance, series)
   }
   return inventory
 }

@@ -3,26 +3,32 @@ import type { Target } from '../clusters/cluster.ts'
 import { type Inventory, takeInventory } from '../clusters/inventory.ts'
 import type { Holder } from './locate.ts'
 
-/** Bounded in UIDs, about 150 bytes each; and in time, since one instance may take the place of another. */
-const remembered = { sizeCalculation: ({ size }: Inventory) => size + 1, maxSize: 400_000, ttl: 30_000 }
+type Listed = ReadonlyMap<string, Inventory>
 
-/** What holders list below a target, kept for a moment while they say that its size is the same. */
+/** Bounded in UIDs, about 150 bytes each; and in time, as long as it is believed who holds what. */
+const remembered = {
+  sizeCalculation: (listed: Listed) => listed.values().reduce((total, { size }) => total + size + 1, 0),
+  maxSize: 400_000,
+  ttl: 10_000,
+}
+
+/** What holders list below a target, kept for a moment; not longer than the holders themselves, which are found anew. */
 export class Inventories {
-  readonly #known = new LRUCache<string, Inventory>(remembered)
+  /** By holder, the inventory of the study, and of series and instances of it. */
+  readonly #known = new LRUCache<Holder, Listed>(remembered)
 
   /** Throws `ClusterError` as {@link takeInventory} does. */
   async of(holder: Holder, target: Target, signal: AbortSignal): Promise<Inventory> {
-    const count = countOf(holder, target)
-    const key = [holder.cluster.id, target.study, target.series, target.instance, count].join('|')
-    const known = count === undefined ? undefined : this.#known.get(key)
+    const below = [target.series, target.instance].join('/')
+    const known = this.#known.get(holder)?.get(below)
     if (known) return known
     const inventory = await takeInventory(holder.cluster, target, signal)
-    if (count !== undefined) this.#known.set(key, inventory)
+    this.#known.set(holder, new Map([...(this.#known.get(holder) ?? []), [below, inventory]]))
     return inventory
   }
 }
 
-/** Instances a holder says it has below a study or series; `undefined` when it does not say. An instance is one. */
+/** Instances a holder says it has of a target; `undefined` when it does not say. */
 export function countOf({ series }: Holder, target: Target): number | undefined {
   if (target.instance !== undefined) return 1
   let total = 0

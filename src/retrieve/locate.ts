@@ -5,7 +5,7 @@ import { type QuerySwitches, visibleClusters } from '../clusters/visible.ts'
 import type { Audience } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
-import type { ClusterError } from '../core/outcome.ts'
+import { ClusterError } from '../core/outcome.ts'
 import { type Availability, availabilityIn } from '../dicom/availability.ts'
 import { firstNumber, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
@@ -101,12 +101,23 @@ export class Locator {
   async locate(study: Uid, signal: AbortSignal): Promise<StudyLocation> {
     const fresh = this.#fresh(study)
     if (fresh) return fresh
-    let asking = this.#asking.get(study)
-    if (!asking) {
-      asking = this.#ask(study).finally(() => this.#asking.delete(study))
-      this.#asking.set(study, asking)
-    }
-    return untilAborted(asking, signal)
+    return untilAborted(this.#asking.get(study) ?? this.#askAnew(study), signal)
+  }
+
+  /** What is stored meanwhile makes the answer an old one, which is not kept. */
+  #askAnew(study: Uid): Promise<StudyLocation> {
+    const asking: Promise<StudyLocation> = this.#ask(study)
+      .then((location) => {
+        // What nobody holds may arrive any moment.
+        const isKept = location.holders.length > 0 && this.#asking.get(study) === asking
+        if (isKept) this.#recent.set(study, { location, at: this.#clock.now() })
+        return location
+      })
+      .finally(() => {
+        if (this.#asking.get(study) === asking) this.#asking.delete(study)
+      })
+    this.#asking.set(study, asking)
+    return asking
   }
 
   #fresh(study: Uid): StudyLocation | undefined {
@@ -134,7 +145,7 @@ export class Locator {
 
   /** As {@link locate}, for who found `asked` to be the wrong ones: those that hold nothing are forgotten. */
   async relocate(study: Uid, asked: readonly Cluster[], signal: AbortSignal): Promise<StudyLocation> {
-    this.forget(study)
+    this.#recent.delete(study)
     const location = await this.locate(study, signal)
     const { holders, silent } = location
     const believed = new Set([...holders.map(({ cluster }) => cluster.id), ...silent.map(({ cluster }) => cluster)])
@@ -153,6 +164,7 @@ export class Locator {
 
   forget(study: Uid): void {
     this.#recent.delete(study)
+    this.#asking.delete(study)
   }
 
   async #ask(study: Uid): Promise<StudyLocation> {
@@ -164,8 +176,6 @@ export class Locator {
     })
     const failed = outcomes.flatMap((outcome) => (outcome.status === 'failed' ? [outcome.error] : []))
     const location = { holders, silent: failed.filter(({ reason }) => reason !== 'not-found') }
-    // What nobody holds may arrive any moment.
-    if (holders.length > 0) this.#recent.set(study, { location, at: this.#clock.now() })
     this.#index.remember(
       study,
       holders.map(({ cluster, series }) => ({ cluster: cluster.id, ...sum(series) })),
@@ -180,7 +190,8 @@ const maxSeries = 10_000
 async function seriesAt(cluster: Cluster, study: Uid, signal: AbortSignal): Promise<Map<Uid, HeldSeries>> {
   const includeFields = [tag.NumberOfSeriesRelatedInstances, tag.InstanceAvailability]
   const request = { level: 'series', study, constraints: [], includeFields, limit: maxSeries } as const
-  const { rows } = await cluster.search(request, signal)
+  const { rows, truncated } = await cluster.search(request, signal)
+  if (truncated) throw new ClusterError(cluster.id, 'too-large', `does not list all series of study ${study}`)
   const series = new Map<Uid, HeldSeries>()
   for (const row of rows) {
     const uid = firstString(row, tag.SeriesInstanceUID)

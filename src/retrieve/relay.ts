@@ -1,4 +1,4 @@
-import type { Cluster, RetrieveRequest } from '../clusters/cluster.ts'
+import type { Cluster, RetrieveRequest, Target } from '../clusters/cluster.ts'
 import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
@@ -18,20 +18,26 @@ export interface Identified extends Item<Part> {
   readonly series: Uid
 }
 
+/** Whether an object says of itself that it lies below a target; what it does not say is not held against it. */
+export const isBelow = (target: Target, study?: string, series?: string, instance?: string): boolean =>
+  (study ?? target.study) === target.study &&
+  (series ?? target.series) === (target.series ?? series) &&
+  (instance ?? target.instance) === (target.instance ?? instance)
+
 /**
- * Instances of a study with the UID each one carries. What a confused archive sends of another study is passed over; a
- * part that is no DICOM file is its fault.
+ * Instances below a target with the UID each one carries. What a confused archive sends of something else is passed
+ * over; a part that is no DICOM file is its fault.
  */
 export async function* identified(
   from: Cluster,
-  study: Uid,
+  target: Target,
   parts: Parts,
   maxBytes: number,
 ): AsyncGenerator<Identified> {
   for await (const part of parts) {
     const { header, body } = await sniffPart(from, part)
-    if (header.studyInstanceUID !== study) continue
-    const { sopInstanceUID: instance, seriesInstanceUID: series } = header
+    const { studyInstanceUID: study, sopInstanceUID: instance, seriesInstanceUID: series } = header
+    if (!isBelow(target, study, series, instance)) continue
     yield { instance, series, value: await holdBack({ ...part, body }, maxBytes) }
   }
 }
@@ -67,8 +73,7 @@ function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, m
   if (request.kind === 'bulkdata') return counted(heldBack(parts, maxBytes))
   if (request.kind === 'frames') return exactly(request.frames.length, cluster, heldBack(parts, maxBytes))
   if (request.kind !== 'instances' || request.target.instance === undefined) return heldBack(parts, maxBytes)
-  const { study, instance } = request.target
-  return onlyInstance(instance, identified(cluster, study, parts, maxBytes))
+  return onlyInstance(request.target.instance, identified(cluster, request.target, parts, maxBytes))
 }
 
 export interface DeliveryOptions {

@@ -30,7 +30,7 @@ import { countOf, Inventories } from './inventories.ts'
 import { type Holder, type LocationIndex, type Locator, Locators, type StudyLocation } from './locate.ts'
 import { Pictures } from './pictures.ts'
 import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
-import { firstToDeliver, type Identified, identified, prime } from './relay.ts'
+import { firstToDeliver, type Identified, identified, isBelow, prime } from './relay.ts'
 import { resumable, resumableParts } from './resume.ts'
 import { relaySole } from './sole.ts'
 import { type Fetch, type Item, planUnion, relayUnion, type Union } from './union.ts'
@@ -129,7 +129,8 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     }
     if (holding.length === 1 && countOf(sole, target) !== undefined) {
       const planAgain = async () => plan(await locator.relocate(target.study, [], signal))
-      return unionAnswer(target, relaySole(target, sole, fetch, { planAgain, ...options }), location.silent)
+      const list = () => inventories.of(sole, target, signal)
+      return unionAnswer(target, relaySole(target, sole, fetch, { list, planAgain, ...options }), location.silent)
     }
     const union = await plan(location)
     return unionAnswer(target, relayUnion(target, union, fetch, { mayHelp, ...options }), union.silent)
@@ -301,7 +302,7 @@ async function* fetchInstances(
     if (orAsStored && thrown instanceof ClusterError && thrown.reason === 'unsupported') return ask('*')
     throw thrown
   })
-  yield* identified(cluster, target.study, parts, maxBytes)
+  yield* identified(cluster, target, parts, maxBytes)
 }
 
 async function* fetchMetadata(
@@ -313,7 +314,8 @@ async function* fetchMetadata(
   for await (const dataset of datasets) {
     const instance = firstString(dataset, tag.SOPInstanceUID)
     if (!isUid(instance)) throw new ClusterError(cluster.id, 'malformed', 'sent metadata without a SOP Instance UID')
-    if (firstString(dataset, tag.StudyInstanceUID) !== target.study) continue
+    const [study, series] = [tag.StudyInstanceUID, tag.SeriesInstanceUID].map((it) => firstString(dataset, it))
+    if (!isBelow(target, study, series, instance)) continue
     yield { instance, value: pointToProxy(dataset, cluster.id, proxy) }
   }
 }

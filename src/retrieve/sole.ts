@@ -1,4 +1,5 @@
 import type { Cluster, Target } from '../clusters/cluster.ts'
+import type { Inventory } from '../clusters/inventory.ts'
 import { LinkError } from '../core/errors.ts'
 import { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
@@ -9,6 +10,8 @@ import type { Holder } from './locate.ts'
 import { contradiction, type Fetch, relayUnion, takeNew, type Union } from './union.ts'
 
 export interface SoleOptions extends AttemptsOptions {
+  /** What the holder lists. */
+  readonly list: () => Promise<Inventory>
   /** Who holds what by now, with inventories. */
   readonly planAgain: () => Promise<Union>
 }
@@ -21,7 +24,7 @@ export async function* relaySole<T>(
   target: Target,
   holder: Holder,
   fetch: Fetch<T>,
-  { planAgain, ...options }: SoleOptions,
+  { list, planAgain, ...options }: SoleOptions,
 ): AsyncGenerator<T> {
   const { cluster } = holder
   const count = countOf(holder, target) ?? Number.POSITIVE_INFINITY
@@ -29,7 +32,7 @@ export async function* relaySole<T>(
   const failures = new Map<Cluster, ClusterError>()
   try {
     yield* takeNew(given, fetch(cluster, target, { patient: true }))
-    if (given.size >= count) return
+    if (given.size >= count || (await isAll(given, list))) return
     failures.set(cluster, contradiction(cluster))
   } catch (thrown) {
     if (!(thrown instanceof ClusterError)) throw thrown
@@ -41,6 +44,12 @@ export async function* relaySole<T>(
   if (given.size < count && !union.sources.some((source) => source.cluster === cluster && source.inventory)) {
     throw new LinkError('bad-gateway', `not all instances of ${describe(target)} can be had`)
   }
+}
+
+/** Whether just what was given is listed: then what is counted otherwise is not there any more, or never was. */
+async function isAll(given: ReadonlySet<Uid>, list: () => Promise<Inventory>): Promise<boolean> {
+  const listed = new Set((await list()).keys())
+  return listed.size === given.size && listed.isSubsetOf(given)
 }
 
 /** When nobody lists anything, and part of an answer is out already, it is asked again after a while. */

@@ -35,13 +35,17 @@ export class Wait {
     let begun: number | undefined
     let waited = 0
     let asked = 0
+    let worthAsking = longMs
     for await (const item of items) {
       if (begun === undefined) begun = this.#now()
       else waited += this.#now() - asked
       yield item
       asked = this.#now()
-      this.isLong = waited > longMs && waited > (asked - begun) * longShare && canHelp()
+      if (waited < worthAsking || waited < (asked - begun) * longShare) continue
+      this.isLong = canHelp()
       if (this.isLong) return
+      // It looks through all that is missing: not for every item.
+      worthAsking = waited * 2
     }
   }
 }
@@ -105,9 +109,7 @@ async function* merged<T>(sources: readonly AsyncGenerator<T>[]): AsyncGenerator
       next.set(source, advance(source))
     }
   } finally {
-    for (const [source, pending] of next) {
-      pending.catch(() => undefined)
-      void source.return(undefined)
-    }
+    for (const pending of next.values()) pending.catch(() => undefined)
+    for (const source of sources) source.return(undefined).catch(() => undefined)
   }
 }

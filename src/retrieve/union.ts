@@ -6,7 +6,7 @@ import { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type AttemptsOptions, attempts } from './attempts.ts'
 import { describe, noHolderLeft } from './failure.ts'
-import type { Inventories } from './inventories.ts'
+import { countOf, type Inventories } from './inventories.ts'
 import type { Holder } from './locate.ts'
 import { canHelp, relayTogether, Wait } from './together.ts'
 
@@ -31,9 +31,10 @@ export async function planUnion(
   budget: Budget,
 ): Promise<Union> {
   const byCluster = new Map(holders.map((holder) => [holder.cluster, holder]))
-  const outcomes = await fanOut([...byCluster.keys()], budget, (cluster, signal) =>
-    inventories.of(byCluster.get(cluster) as Holder, target, signal),
-  )
+  const outcomes = await fanOut([...byCluster.keys()], budget, async (cluster, signal) => {
+    const holder = byCluster.get(cluster) as Holder
+    return consistent(holder, target, await inventories.of(holder, target, signal))
+  })
   const sources = holders.map(({ cluster }, index): Source => {
     const outcome = outcomes[index]
     return outcome?.status === 'ok' ? { cluster, inventory: outcome.value } : { cluster }
@@ -42,6 +43,12 @@ export async function planUnion(
     sources: sources.toSorted((a, b) => Number(!a.inventory) - Number(!b.inventory)),
     silent: outcomes.flatMap((outcome) => (outcome.status === 'failed' ? outcome.error : [])),
   }
+}
+
+/** An archive may cut its lists without saying so: one that is shorter than what it counts is none. */
+function consistent(holder: Holder, target: Target, inventory: Inventory): Inventory {
+  if (inventory.size >= (countOf(holder, target) ?? 0)) return inventory
+  throw new ClusterError(holder.cluster.id, 'malformed', 'lists fewer instances than it counts')
 }
 
 /** One instance of an answer, whatever the representation. */
@@ -134,13 +141,18 @@ export class Progress {
     return this.missing.size > 0 && [...inventory.keys()].some((instance) => this.missing.has(instance))
   }
 
-  /** Passes on what is missing, and nothing else: an archive that goes on with what nobody misses is not waited for. */
+  /**
+   * Passes on what was not given before, also what nobody has listed. An archive that goes on when nothing is missing is
+   * not waited for.
+   */
   async *takeMissing<T>(items: AsyncIterable<Item<T>>): AsyncGenerator<T> {
     for await (const { instance, value } of items) {
-      if (this.missing.delete(instance)) {
+      if (!this.given.has(instance)) {
+        this.missing.delete(instance)
         this.given.add(instance)
         yield value
-      } else if (this.missing.size === 0) return
+      }
+      if (this.missing.size === 0) return
     }
   }
 }

@@ -52,6 +52,47 @@ const requestFor = ({ study, series, instance }: MadeInstance) =>
     transferSyntax: '*',
   }) as const
 
+describe('a location that was asked for before something was stored', () => {
+  it('is neither kept nor given to those who ask afterwards', async () => {
+    const [a, b] = [madeInstance(), madeInstance()]
+    const study = a.study as Uid
+    const north = new MemoryCluster('north').add(a)
+    const released = Promise.withResolvers<void>()
+    const search = north.search.bind(north)
+    let isFirst = true
+    north.search = async (request) => {
+      const answer = await search(request)
+      const isHeldUp = isFirst
+      isFirst = false
+      if (isHeldUp) await released.promise
+      return answer
+    }
+    const locator = new Locator({ clusters: [north], index: new MemoryIndex(), clock: new FakeClock() })
+    const early = locator.locate(study, requester.signal)
+    await turn()
+    north.add({ ...b, study })
+    locator.forget(study)
+    const late = await locator.locate(study, requester.signal)
+    released.resolve()
+    expect((await early).holders[0]?.series.size).toBe(1)
+    expect(late.holders[0]?.series.size).toBe(2)
+    expect((await locator.locate(study, requester.signal)).holders[0]?.series.size).toBe(2)
+  })
+})
+
+describe('a cluster that does not list all its series', () => {
+  it('is one of which it is not known what it holds', async () => {
+    const a = madeInstance()
+    const north = new MemoryCluster('north').add(a)
+    const search = north.search.bind(north)
+    north.search = async (request) => ({ ...(await search(request)), truncated: true })
+    const locator = new Locator({ clusters: [north], index: new MemoryIndex(), clock: new FakeClock() })
+    const { holders, silent } = await locator.locate(a.study as Uid, requester.signal)
+    expect(holders).toEqual([])
+    expect(silent.map(({ reason }) => reason)).toEqual(['too-large'])
+  })
+})
+
 describe('holders', () => {
   it('are found with what they say of each series, how much it is and how near', async () => {
     const [a, b] = [madeInstance(), madeInstance()]

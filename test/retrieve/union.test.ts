@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import type { RetrieveRequest } from '../../src/clusters/cluster.ts'
+import type { RetrieveRequest, SearchAnswer, SearchRequest } from '../../src/clusters/cluster.ts'
 import { ClusterError } from '../../src/core/outcome.ts'
-import { firstString } from '../../src/dicom/dataset.ts'
+import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
 import type { Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
+import { canHelp, Wait } from '../../src/retrieve/together.ts'
+import { Progress } from '../../src/retrieve/union.ts'
 import { FakeClock, passing } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
@@ -94,6 +96,76 @@ describe('the metadata of one instance after another of a series', () => {
   })
 })
 
+describe('a list that is shorter than what its cluster counts', () => {
+  it('hides nothing of what is sent, and makes the answer a doubtful one', async () => {
+    const made = instances(10)
+    const [cutting, other] = [new Cutting('north', 4), cluster('south', made.slice(0, 1))]
+    for (const instance of made) cutting.add(instance)
+    const { status, warnings, body } = await service([cutting, other]).instances(whole, requester)
+    expect([...(await collect(body)).keys()].toSorted()).toEqual(uidsOf(made))
+    expect(status).toBe(206)
+    expect(warnings).toEqual(['Results are incomplete: cluster north malformed'])
+  })
+
+  it('of a sole holder is believed when just what it lists is sent', async () => {
+    const made = instances(3)
+    const north = cluster('north', made)
+    const counting = north.search.bind(north)
+    north.search = async (request) => {
+      const answer = await counting(request)
+      if (request.level !== 'series') return answer
+      const rows = answer.rows.map((row) => ({
+        ...row,
+        [tag.NumberOfSeriesRelatedInstances]: { vr: 'IS', Value: [5] },
+      }))
+      return { ...answer, rows }
+    }
+    const { body } = await service([north, cluster('south', [])]).instances(whole, requester)
+    expect((await collect(body)).size).toBe(3)
+  })
+
+  it('of a sole holder that sends less is no end', async () => {
+    const clock = new FakeClock()
+    const cutting = new Cutting('north', 4)
+    for (const instance of instances(10)) cutting.add(instance)
+    cutting.faults.diesAfter = 6
+    const { body } = await service([cutting, cluster('south', [])], clock).instances(whole, requester)
+    await expect(passing(clock, collect(body))).rejects.toMatchObject({ code: 'bad-gateway' })
+  })
+
+  it('is none when its rows do not say what they are', async () => {
+    const made = instances(4)
+    const [mute, other] = [cluster('north', made), cluster('south', made.slice(0, 1))]
+    const listing = mute.search.bind(mute)
+    mute.search = async (request) => {
+      const { rows, truncated } = await listing(request)
+      if (request.level !== 'instance') return { rows, truncated }
+      return { rows: rows.map(({ [tag.SeriesInstanceUID]: _, ...row }) => row), truncated }
+    }
+    const { status, body } = await service([mute, other]).instances(whole, requester)
+    expect((await collect(body)).size).toBe(4)
+    expect(status).toBe(206)
+  })
+})
+
+describe('what an archive sends of something else', () => {
+  it('is passed over, in a series and of one instance, of files and of metadata', async () => {
+    const [own] = instances(1)
+    const stranger = madeInstance({ study, series: madeUid() })
+    const confused = new Confused('north', [own as MadeInstance, stranger])
+    const retrieve = service([confused, cluster('south', [])])
+    const below = { study, series }
+    const instance = { ...below, instance: own?.instance as Uid }
+    for (const target of [below, instance]) {
+      const { body } = await retrieve.instances({ target, transferSyntax: '*' }, requester)
+      expect([...(await collect(body)).keys()]).toEqual([own?.instance])
+      const metadata = await retrieve.metadata(target, 'http://proxy', requester)
+      const datasets = await Array.fromAsync(metadata.body)
+      expect(datasets.map((dataset) => firstString(dataset, tag.SOPInstanceUID))).toEqual([own?.instance])
+    }
+  })
+})
+
 describe('a study that its reader has to wait for', () => {
   it('comes from all holders at the same time, each instance once', async () => {
     const clock = new FakeClock()
@@ -108,6 +180,23 @@ describe('a study that its reader has to wait for', () => {
     expect(fromSlow.length).toBeGreaterThan(0)
     expect(fromOther.length).toBeGreaterThan(0)
     expect(new Set([...fromSlow, ...fromOther]).size).toBe(fromSlow.length + fromOther.length)
+  })
+
+  it('is looked through for helpers now and then, not for every instance', async () => {
+    const clock = new FakeClock()
+    const made = instances(40)
+    const slow = new Slow('north', clock, 300)
+    for (const instance of made) slow.add(instance)
+    const other = cluster('south', made.slice(0, 2))
+    const missing = new Progress({ sources: [] }, new Set())
+    let asked = 0
+    const wait = new Wait(() => clock.now())
+    const items = wait.over(await slow.retrieve({ kind: 'instances', ...whole }), () => {
+      asked++
+      return canHelp(slow, [{ cluster: other, inventory: new Map() }], missing)
+    })
+    expect(await Array.fromAsync(items)).toHaveLength(40)
+    expect(asked).toBeLessThan(10)
   })
 
   it('comes whole when a holder dies that was asked to help', async () => {
@@ -195,6 +284,37 @@ describe('a study whose holders all break down', () => {
     await expect(retrieve.instances(whole, requester)).rejects.toMatchObject({ code: 'unavailable' })
   })
 })
+
+/** Lists no more instances than this, and does not say that there are more. */
+class Cutting extends MemoryCluster {
+  readonly #most: number
+
+  constructor(id: string, most: number) {
+    super(id, { priority: 9 })
+    this.#most = most
+  }
+
+  override async search(request: SearchRequest): Promise<SearchAnswer> {
+    const answer = await super.search(request)
+    return request.level === 'instance' ? { ...answer, rows: answer.rows.slice(0, this.#most) } : answer
+  }
+}
+
+/** Answers every retrieval with all it has of the study. */
+class Confused extends MemoryCluster {
+  constructor(id: string, held: readonly MadeInstance[]) {
+    super(id)
+    for (const instance of held.toReversed()) this.add(instance)
+  }
+
+  override retrieve(request: RetrieveRequest): Promise<Parts> {
+    return super.retrieve('target' in request ? ({ ...request, target: { study } } as RetrieveRequest) : request)
+  }
+
+  override metadata(): AsyncGenerator<Dataset> {
+    return super.metadata({ study })
+  }
+}
 
 /** Leaves out the end of every answer of several instances. */
 class Forgetful extends MemoryCluster {
