@@ -18,10 +18,10 @@ import { isInForm, onePart, type PixelForm, partsOfForm } from './dicomweb-forms
 import { wrongType } from './dicomweb-json.ts'
 import { inlineBytes, isBulkdataPath, metadata, pathOf } from './dicomweb-metadata.ts'
 import { concatenated, isMultipart, readParts } from './dicomweb-parts.ts'
+import { exactly, runs } from './dicomweb-runs.ts'
 
-/** A list of frames is part of the address, which must stay well below 8 KB. */
-const maxFramesPerRequest = 500
-
+/** Judges the type of an answer that is not multipart. */
+type Fits = (contentType: string) => boolean
 type Disguises = NonNullable<Call['disguises']>
 /** Until when an answer is waited for. */
 type Wait = Pick<Call, 'signal' | 'patient'>
@@ -62,19 +62,27 @@ export class DicomwebRetriever {
     return this.#parts({ path: pathOf(target), accept, disguises, ...wait }, isDicom)
   }
 
-  async #frames(request: FramesRequest, wait: Wait): Promise<Parts> {
-    const path = `${pathOf(request.target)}/frames`
-    const [first, ...others] = runs(request.frames).map((frames) => () => {
-      return this.#framesInForm(request, { path: `${path}/${frames.join(',')}`, ...wait })
+  #frames(request: FramesRequest, wait: Wait): Promise<Parts> {
+    return this.#inRuns(request.frames, (run) => {
+      const path = `${pathOf(request.target)}/frames/${run.join(',')}`
+      return this.#framesInForm(request, { path, ...wait }, fitsAlone(run, isPixels))
+    })
+  }
+
+  /** Run by run, each of which is to bring what it names. */
+  async #inRuns(frames: readonly number[], ask: (run: readonly number[]) => Promise<Parts>): Promise<Parts> {
+    const maxBytes = this.#limits.maxBufferedPartBytes
+    const [first, ...others] = runs(frames).map((run) => async () => {
+      return exactly(run.length, await ask(run), { client: this.#client, maxBytes })
     })
     if (!first) throw this.#client.error('rejected', 'no frame was asked for')
     const parts = await first()
     return others.length === 0 ? parts : concatenated(parts, others)
   }
 
-  #framesInForm(form: PixelForm, call: Pick<Call, 'path'> & Wait): Promise<Parts> {
+  #framesInForm(form: PixelForm, call: Pick<Call, 'path'> & Wait, fits: Fits): Promise<Parts> {
     const { mediaType, transferSyntax } = form
-    const ask = (accept: string, disguises: Disguises) => this.#parts({ ...call, accept, disguises }, isPixels)
+    const ask = (accept: string, disguises: Disguises) => this.#parts({ ...call, accept, disguises }, fits)
     const asStored = multipartOf(bytesAsStored.mediaType, bytesAsStored.transferSyntax)
     // All know bytes as they are stored: what is bad about such a request is the number of a frame.
     if (isBytes(mediaType) && transferSyntax === '*') return ask(asStored, {})
@@ -122,8 +130,12 @@ export class DicomwebRetriever {
 
   #rendered(request: RenderedRequest, wait: Wait): Promise<Parts> {
     const fits = request.mediaTypes.some(takesPages) ? () => true : isPicture
-    const path = pathOfRendered(request)
-    return this.#firstAccepted(request.mediaTypes.map((accept) => () => this.#parts({ path, accept, ...wait }, fits)))
+    const ask = (path: string, fits: Fits) =>
+      this.#firstAccepted(request.mediaTypes.map((accept) => () => this.#parts({ path, accept, ...wait }, fits)))
+    if (request.kind === 'thumbnail' || !request.frames) return ask(pathOfRendered(request), fits)
+    return this.#inRuns(request.frames, (frames) =>
+      ask(pathOfRendered({ ...request, frames }), fitsAlone(frames, fits)),
+    )
   }
 
   /** Archives that take exactly one media type at a time are asked for one after the other. */
@@ -140,8 +152,7 @@ export class DicomwebRetriever {
     throw refusal ?? this.#client.error('unsupported', 'no media type was asked for')
   }
 
-  /** `fits` judges the type of an answer that is not multipart. */
-  async #parts(call: Omit<Call, 'method'>, fits: (contentType: string) => boolean): Promise<Parts> {
+  async #parts(call: Omit<Call, 'method'>, fits: Fits): Promise<Parts> {
     const exchange = await this.#client.request({ disguises: badAccept, ...call, method: 'GET' })
     const { status, contentType } = exchange
     if (status !== 204 && (isMultipart(contentType) || fits(contentType))) {
@@ -160,6 +171,9 @@ const isNoPage = (type: string): boolean => !/^(text\/html|application\/xhtml)/i
 const isPicture = (type: string): boolean => isNoPage(type) && !/json/i.test(type)
 const takesPages = (accept: string): boolean => /^(\*\/\*|text\/)/i.test(accept)
 
+/** One part cannot be several frames. */
+const fitsAlone = (run: readonly number[], fits: Fits): Fits => (run.length > 1 ? () => false : fits)
+
 const bytesAsStored: PixelForm = { mediaType: 'application/octet-stream', transferSyntax: '*' }
 
 const multipartOf = (type: string, transferSyntax?: string): string =>
@@ -171,15 +185,4 @@ function pathOfRendered(request: RenderedRequest): string {
     .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value).replaceAll('%2C', ',')}`)
     .join('&')
   return `${pathOf(request.target)}${frames}/${request.kind}${query === '' ? '' : `?${query}`}`
-}
-
-/** Cut wherever a number does not follow on a smaller one: archives give frames in ascending order, each once. */
-function runs(frames: readonly number[]): number[][] {
-  const cut: number[][] = []
-  for (const frame of frames) {
-    const last = cut.at(-1)
-    if (last && last.length < maxFramesPerRequest && frame > (last.at(-1) ?? 0)) last.push(frame)
-    else cut.push([frame])
-  }
-  return cut
 }

@@ -103,8 +103,7 @@ export async function* counted(parts: AsyncIterable<Part>): AsyncGenerator<Part>
   try {
     const first = await rest.next()
     if (first.done) return
-    const isHeld = first.value.length !== undefined
-    const second = isHeld && first.value.total === undefined ? await rest.next() : undefined
+    const second = first.value.held && first.value.total === undefined ? await rest.next() : undefined
     // Of more than two it is enough to know that there are several.
     yield second ? { ...first.value, total: second.done ? 1 : 2 } : first.value
     if (second && !second.done) yield second.value

@@ -47,7 +47,7 @@ class UnavailableError extends LinkError {
 }
 
 /** Whether asking for another representation may help. */
-export const isFormRefused = (error: unknown): error is LinkError =>
+const isFormRefused = (error: unknown): error is LinkError =>
   error instanceof LinkError &&
   (error.code === 'not-acceptable' || (error instanceof UnavailableError && error.formRefused))
 

@@ -29,12 +29,11 @@ export class Hedging {
 
   /**
    * The first of the attempts to succeed; they begin one after the other, each when the one before has failed, or is
-   * late. `attempt` must not throw for what another cluster may do better but resolve with `undefined`; its signal
-   * fires when another was faster.
+   * late.
    */
   async first<T>(
     clusters: readonly Cluster[],
-    attempt: (cluster: Cluster, signal: AbortSignal) => Promise<T | undefined>,
+    { attempt, leave }: Attempts<T>,
     signal: AbortSignal,
   ): Promise<T | undefined> {
     this.#saved = Math.min(mostSaved, this.#saved + share)
@@ -57,8 +56,8 @@ export class Hedging {
         running.delete(step.ended)
         if (step.value !== undefined) {
           for (const [loser, controller] of running) {
-            loser.catch(() => undefined)
             controller.abort(fasterElsewhere)
+            loser.then(({ value }) => value && leave(value)).catch(() => undefined)
           }
           return step.value
         }
@@ -85,6 +84,16 @@ export class Hedging {
     if (step === 'late') this.#saved -= 1
     return step
   }
+}
+
+export interface Attempts<T> {
+  /**
+   * Must not throw for what another cluster may do better but resolve with `undefined`; its signal fires when another
+   * was faster.
+   */
+  readonly attempt: (cluster: Cluster, signal: AbortSignal) => Promise<T | undefined>
+  /** Told of what came although another was faster. */
+  readonly leave: (late: T) => Promise<void>
 }
 
 interface Ended<T> {

@@ -14,10 +14,10 @@ export interface PicturesDependencies {
   readonly maxRenderedBytes: number
   /** A picture as an archive makes it. */
   readonly made: (request: RenderedRequest, requester: Requester) => Promise<RetrieveAnswer<Parts>>
-  /** One instance as it is stored. */
+  /** One instance as it is stored, begun to come and not held in memory. */
   readonly stored: (target: Target, requester: Requester) => Promise<RetrieveAnswer<Parts>>
-  /** The instances below a target, of all its holders. */
-  readonly instances: (target: Target, requester: Requester) => Promise<readonly Required<Target>[]>
+  /** The instances below a target, of all its holders; 206 when there may be more. */
+  readonly instances: (target: Target, requester: Requester) => Promise<RetrieveAnswer<readonly Required<Target>[]>>
 }
 
 /**
@@ -33,6 +33,7 @@ export class Pictures {
   }
 
   async of(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>> {
+    if (request.kind === 'rendered' && !request.target.instance) return this.#union(request, requester)
     try {
       return await this.#deps.made(request, requester)
     } catch (thrown) {
@@ -44,7 +45,7 @@ export class Pictures {
   /** A small picture of the one instance that stands for a study or series, the middle one: that is a thumbnail. */
   async #small(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>> {
     const { target } = request
-    const instances = target.instance ? [target] : await this.#deps.instances(target, requester)
+    const instances = target.instance ? [target] : (await this.#deps.instances(target, requester)).body
     const middle = instances[Math.floor(instances.length / 2)]
     if (!middle) throw new LinkError('not-found', `${describe(target)} has no instances`)
     const parameters = { viewport: `${thumbnailEdge},${thumbnailEdge}`, ...request.parameters }
@@ -53,20 +54,27 @@ export class Pictures {
 
   /** `lack`: why no archive made it; told when nothing can be made of it here either because it is not to be had. */
   async #own(request: RenderedRequest, requester: Requester, lack: LinkError): Promise<RetrieveAnswer<Parts>> {
-    const { target } = request
-    const pictures = target.instance
-      ? this.#frames(request, requester)
-      : this.#images(await this.#deps.instances(target, requester), request, requester)
-    const body = await prime(pictures)
+    const body = await prime(this.#frames(request, requester))
     if (!body) throw lack
     return { status: 200, warnings: [], body }
   }
 
-  /** Of what is below a study or series, all that pictures can be made of. */
+  /** Of a study or series: archives may hold a part of it each, and make no pictures of what they hold. */
+  async #union(request: RenderedRequest, requester: Requester): Promise<RetrieveAnswer<Parts>> {
+    const { target } = request
+    const { body: instances, ...answer } = await this.#deps.instances(target, requester)
+    const body = await prime(this.#images(instances, request, requester))
+    if (!body)
+      throw new LinkError('not-acceptable', `${describe(target)} has no pictures in a form this request accepts`)
+    return { ...answer, body }
+  }
+
+  /** Of these instances, all that there are pictures of. */
   async *#images(instances: readonly Target[], request: RenderedRequest, requester: Requester): AsyncGenerator<Part> {
     for (const target of instances) {
       try {
-        yield* this.#frames({ ...request, target }, requester)
+        const { body } = await this.of({ ...request, target }, requester)
+        for await (const { total: _, ...part } of body) yield part
       } catch (thrown) {
         if (!(thrown instanceof LinkError) || thrown.code !== 'not-acceptable') throw thrown
       }
@@ -83,22 +91,25 @@ export class Pictures {
 
   /** Few at the same time, and each for one frame, so that slow clients hold no instance in memory. */
   async #render({ target, ...request }: RenderedRequest, frame: number, requester: Requester): Promise<Rendered> {
-    const leave = await this.#places.take(requester.signal).catch((thrown: unknown) => {
-      throw thrown instanceof LineFull ? tooMany(thrown) : thrown
-    })
-    try {
-      const file = await this.#file(target, requester)
-      return await this.#deps.renderer.render({ ...request, file, frame }, requester.signal)
-    } finally {
-      leave()
-    }
+    using place = new DisposableStack()
+    const enter = async () => place.defer(await this.#place(requester.signal))
+    const file = await this.#file(target, requester, enter)
+    return await this.#deps.renderer.render({ ...request, file, frame }, requester.signal)
   }
 
-  async #file(target: Target, requester: Requester): Promise<Buffer> {
+  async #place(signal: AbortSignal): Promise<() => void> {
+    return this.#places.take(signal).catch((thrown: unknown) => {
+      throw thrown instanceof LineFull ? tooMany(thrown) : thrown
+    })
+  }
+
+  /** `enter` is waited for when it has begun to come: an archive that hangs takes nobody's place. */
+  async #file(target: Target, requester: Requester, enter: () => Promise<void>): Promise<Buffer> {
     const { body } = await this.#deps.stored(target, requester)
     const chunks: Uint8Array[] = []
     let size = 0
     for await (const part of body) {
+      await enter()
       for await (const chunk of part.body) {
         chunks.push(chunk)
         size += chunk.byteLength

@@ -59,7 +59,10 @@ async function* onlyInstance(wanted: Uid, items: AsyncIterable<Item<Part>>): Asy
   }
 }
 
-/** As many frames as were asked for: an answer with fewer is cut short, whatever its end says; more are of no interest. */
+/**
+ * As many frames, or pictures of them, as were asked for: an answer with fewer is cut short, whatever its end says; more
+ * are of no interest.
+ */
 async function* exactly(count: number, cluster: Cluster, frames: AsyncIterable<Part>): AsyncGenerator<Part> {
   let given = 0
   for await (const frame of frames) {
@@ -71,7 +74,8 @@ async function* exactly(count: number, cluster: Cluster, frames: AsyncIterable<P
 
 function partsWanted(cluster: Cluster, request: RetrieveRequest, parts: Parts, maxBytes: number): AsyncIterable<Part> {
   if (request.kind === 'bulkdata') return counted(heldBack(parts, maxBytes))
-  if (request.kind === 'frames') return exactly(request.frames.length, cluster, heldBack(parts, maxBytes))
+  const frames = request.kind === 'frames' || request.kind === 'rendered' ? request.frames : undefined
+  if (frames) return exactly(frames.length, cluster, heldBack(parts, maxBytes))
   if (request.kind !== 'instances' || request.target.instance === undefined) return heldBack(parts, maxBytes)
   return onlyInstance(request.target.instance, identified(cluster, request.target, parts, maxBytes))
 }
@@ -96,12 +100,19 @@ export async function firstToDeliver(
   const last = clusters.at(-1)
   const attempt = (cluster: Cluster, signal: AbortSignal) =>
     deliver(cluster, { ...request, patient: cluster === last }, { ...options, signal })
-  if (hedging && clusters.length > 1) return hedging.first(clusters, attempt, options.signal)
+  if (hedging && clusters.length > 1) return hedging.first(clusters, { attempt, leave }, options.signal)
   for (const cluster of clusters) {
     const parts = await attempt(cluster, options.signal)
     if (parts) return parts
   }
   return undefined
+}
+
+/** Ends an answer that nobody reads; one that has not begun would not notice. */
+async function leave(parts: Parts): Promise<void> {
+  const iterator = parts[Symbol.asyncIterator]()
+  await iterator.next()
+  await iterator.return?.()
 }
 
 async function deliver(

@@ -2,8 +2,11 @@ import { crc32 } from 'node:zlib'
 import { ClusterError } from '../core/outcome.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 
-/** Bodies of copies of the same object, one after the other. Asked for only when a body has broken off. */
-export type Copies = () => AsyncIterable<AsyncIterable<Uint8Array>>
+/**
+ * Bodies of copies of the same object, one after the other. Asked for only when a body has broken off, with why it did;
+ * a copy that is left unread is given up when the next one is asked for.
+ */
+export type Copies = (broken: ClusterError) => AsyncIterable<AsyncIterable<Uint8Array>>
 
 /**
  * A part that is too large to be held back goes out as it comes. When it breaks off, it goes on from another copy that
@@ -23,7 +26,7 @@ async function* resuming(body: AsyncIterable<Uint8Array>, copies: Copies): Async
   const sent = new Prefix()
   const broken = yield* pass(body, sent)
   if (!broken) return
-  for await (const copy of copies()) {
+  for await (const copy of copies(broken)) {
     const rest = await behind(sent, copy)
     if (rest && !(yield* pass(rest, sent))) return
   }

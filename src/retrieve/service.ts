@@ -23,7 +23,7 @@ import type { Renderer } from '../render/renderer.ts'
 import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
 import { rankHolders, standingsOf } from './choose.ts'
 import { explain, type RetrieveReport } from './explain.ts'
-import { describe, firstGiven, incompleteBecause, isFormRefused, noHolderLeft } from './failure.ts'
+import { describe, firstGiven, incompleteBecause, noHolderLeft } from './failure.ts'
 import { Hedging } from './hedge.ts'
 import type { InHand } from './in-hand.ts'
 import { countOf, Inventories } from './inventories.ts'
@@ -31,7 +31,7 @@ import { type Holder, type LocationIndex, type Locator, Locators, type StudyLoca
 import { Pictures } from './pictures.ts'
 import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
 import { firstToDeliver, type Identified, identified, isBelow, prime } from './relay.ts'
-import { resumable, resumableParts } from './resume.ts'
+import { type Copies, resumable, resumableParts } from './resume.ts'
 import { relaySole } from './sole.ts'
 import { type Fetch, type Item, planUnion, relayUnion, type Union } from './union.ts'
 
@@ -97,7 +97,7 @@ export interface RetrieveDependencies {
 /** Locate → choose → relay: from the best location, from the next one when it fails, joined when copies are partial. */
 export function createRetrieveService(deps: RetrieveDependencies): RetrieveService {
   const locators = new Locators(deps)
-  const maxBytes = deps.maxBufferedPartBytes
+  const maxHeldBack = deps.maxBufferedPartBytes
 
   const inventories = new Inventories()
   const p95Of = ({ id }: Cluster) => deps.status().find((status) => status.id === id)?.firstByteP95Ms
@@ -107,6 +107,12 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     rankHolders(standingsOf(holders, deps.status()), series)
   const ranked = (holders: readonly Holder[], series: Target['series']) =>
     rank(holders, series).map(({ cluster }) => cluster)
+
+  async function plan(target: Target, located: StudyLocation, signal: AbortSignal): Promise<Union> {
+    using budget = new Budget(deps.clock, signal)
+    const union = await planUnion(target, rank(holdersOf(target, located), target.series), inventories, budget)
+    return { ...union, silent: [...located.silent, ...union.silent] }
+  }
 
   /** The union of all copies below a target, in one representation. */
   async function wholeUnion<T>(
@@ -121,18 +127,12 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     const [sole] = holding
     if (!sole) throw noHolderLeft(describe(target), location.silent)
     const options = { clock: deps.clock, signal }
-    const plan = async (located: StudyLocation): Promise<Union> => {
-      using budget = new Budget(deps.clock, signal)
-      const ranking = rank(holdersOf(target, located), target.series)
-      const union = await planUnion(target, ranking, inventories, budget)
-      return { ...union, silent: [...located.silent, ...union.silent] }
-    }
     if (holding.length === 1 && countOf(sole, target) !== undefined) {
-      const planAgain = async () => plan(await locator.relocate(target.study, [], signal))
+      const planAgain = async () => plan(target, await locator.relocate(target.study, [], signal), signal)
       const list = () => inventories.of(sole, target, signal)
       return unionAnswer(target, relaySole(target, sole, fetch, { list, planAgain, ...options }), location.silent)
     }
-    const union = await plan(location)
+    const union = await plan(target, location, signal)
     return unionAnswer(target, relayUnion(target, union, fetch, { mayHelp, ...options }), union.silent)
   }
 
@@ -141,7 +141,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     target: Target,
     request: RetrieveRequest,
     { audience, signal }: Requester,
-    first: readonly Cluster[] = [],
+    { first = [], maxBytes = maxHeldBack }: ObjectOptions = {},
   ) {
     const errors: ClusterError[] = []
     const locator = locators.for(audience)
@@ -149,35 +149,41 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     const hedged = isHedged(request) && { hedging }
     const body =
       (await firstToDeliver(likely, request, { maxBytes, signal, errors, ...hedged })) ??
-      (await fromTheRest(locator, { asked: likely, target, request, errors }, signal))
+      (await fromTheRest(locator, { asked: likely, target, request, errors, maxBytes }, signal))
     if (errors.some(({ reason }) => reason === 'not-found')) locator.doubt(target.study, likely)
     return { status: 200, warnings: [], body } as const
   }
 
-  /** Every copy of an instance, the best first, for who has a part of one that broke off. */
-  async function* copiesOf(target: Required<Target>, transferSyntax: string, { audience, signal }: Requester) {
-    const { holders } = await locators.for(audience).locate(target.study, signal)
-    for (const cluster of ranked(holders, target.series)) {
-      const request = { kind: 'instances', target, transferSyntax } as const
-      const parts = await firstToDeliver([cluster], request, { maxBytes, signal, errors: [] })
-      for await (const { body } of parts ?? []) yield body
+  /** Every copy of an instance, the best first, for who has a part of one that broke off; the broken one last. */
+  const copiesOf = (target: Required<Target>, transferSyntax: string, { audience, signal }: Requester): Copies =>
+    async function* (broken) {
+      const { holders } = await locators.for(audience).locate(target.study, signal)
+      const isBroken = ({ id }: Cluster) => Number(id === broken.cluster)
+      for (const cluster of ranked(holders, target.series).toSorted((a, b) => isBroken(a) - isBroken(b))) {
+        const request = { kind: 'instances', target, transferSyntax } as const
+        const parts = await firstToDeliver([cluster], request, { maxBytes: maxHeldBack, signal, errors: [] })
+        for await (const { body } of parts ?? []) {
+          yield body
+          // It is the only one: to ask for another would be to wait for what was not read of this one.
+          break
+        }
+      }
     }
-  }
 
-  async function oneInstance({ target, transferSyntax, orAsStored }: InstancesRequest, requester: Requester) {
-    try {
-      const answer = await oneObject(target, { kind: 'instances', target, transferSyntax }, requester)
-      const copies = () => copiesOf(target as Required<Target>, transferSyntax, requester)
-      return { ...answer, body: resumableParts(answer.body, copies) }
-    } catch (thrown) {
-      if (!orAsStored || !isFormRefused(thrown)) throw thrown
-      return oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, requester)
-    }
+  function oneInstance(
+    { target, transferSyntax, orAsStored }: InstancesRequest,
+    requester: Requester,
+    options: ObjectOptions = {},
+  ) {
+    return firstGiven(orAsStored ? [transferSyntax, '*'] : [transferSyntax], async (form) => {
+      const answer = await oneObject(target, { kind: 'instances', target, transferSyntax: form }, requester, options)
+      return { ...answer, body: resumableParts(answer.body, copiesOf(target as Required<Target>, form, requester)) }
+    })
   }
 
   async function fromTheRest(
     locator: Locator,
-    { asked, target, request, errors }: Unserved,
+    { asked, target, request, errors, maxBytes }: Unserved,
     signal: AbortSignal,
   ): Promise<Parts> {
     const moved = asked.length === 0 || errors.some(({ reason }) => reason === 'not-found')
@@ -190,20 +196,20 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     return body
   }
 
-  /** Everything below a target, by its series and then as holders list it. */
-  async function instancesBelow(target: Target, { audience, signal }: Requester): Promise<Required<Target>[]> {
-    const { holders, silent } = await locators.for(audience).locate(target.study, signal)
-    using budget = new Budget(deps.clock, signal)
-    const { sources } = await planUnion(target, rank(holders, target.series), inventories, budget)
+  /** Everything below a target, by its series and then as holders list it; 206 when there may be more. */
+  async function instancesBelow(target: Target, { audience, signal }: Requester) {
+    const location = await locators.for(audience).locate(target.study, signal)
+    const { sources, silent } = await plan(target, location, signal)
     const union = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
     if (union.size === 0) throw noHolderLeft(describe(target), silent)
-    return Array.from(union, ([instance, series]) => ({ study: target.study, series, instance }))
+    const body = Array.from(union, ([instance, series]) => ({ study: target.study, series, instance }))
+    return { ...asFarAsKnown(silent), body }
   }
 
   const pictures = new Pictures({
     ...deps,
     made: (request, requester) => oneObject(request.target, request, requester),
-    stored: (target, requester) => oneObject(target, { kind: 'instances', target, transferSyntax: '*' }, requester),
+    stored: (target, requester) => oneInstance({ target, transferSyntax: '*' }, requester, { maxBytes: 0 }),
     instances: instancesBelow,
   })
 
@@ -223,10 +229,10 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       const { target } = request
       if (target.instance) return oneInstance(request, requester)
       const fetch: Fetch<Part> = (cluster, part, patience) =>
-        resumed(fetchInstances(cluster, { ...request, ...patience, target: part }, maxBytes, requester.signal))
+        resumed(fetchInstances(cluster, { ...request, ...patience, target: part }, maxHeldBack, requester.signal))
       const resumed = async function* (items: AsyncIterable<Identified>): AsyncGenerator<Item<Part>> {
         for await (const { instance, series, value } of items) {
-          const copies = () => copiesOf({ study: target.study, series, instance }, request.transferSyntax, requester)
+          const copies = copiesOf({ study: target.study, series, instance }, request.transferSyntax, requester)
           yield { instance, value: resumable(value, copies) }
         }
       }
@@ -253,7 +259,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       const { cluster, path, element } = followToken(token, target, { clusters: deps.clusters, key: deps.bulkdataKey })
       const isVisible = visibleTo(requester.audience, cluster, deps.queries) === true
       const request = { kind: 'bulkdata', path, origin: { cluster: cluster.id, target, element } } as const
-      return oneObject(target, request, requester, isVisible ? [cluster] : [])
+      return oneObject(target, request, requester, { first: isVisible ? [cluster] : [] })
     },
 
     rendered: (request, requester) => pictures.of(request, requester),
@@ -271,6 +277,11 @@ const holdersOf = ({ series }: Target, { holders }: StudyLocation): Holder[] =>
 const isHedged = ({ kind }: RetrieveRequest): boolean => kind === 'frames' || kind === 'instances'
 
 /** 206 when it cannot be told whether it is all there is. */
+const asFarAsKnown = (doubts: readonly ClusterError[]): Omit<RetrieveAnswer<never>, 'body'> => ({
+  status: doubts.length > 0 ? 206 : 200,
+  warnings: incompleteBecause(doubts),
+})
+
 async function unionAnswer<T>(
   target: Target,
   items: AsyncIterable<T>,
@@ -278,11 +289,17 @@ async function unionAnswer<T>(
 ): Promise<RetrieveAnswer<AsyncIterable<T>>> {
   const body = await prime(items)
   if (!body) throw noHolderLeft(describe(target), doubts)
-  return { status: doubts.length > 0 ? 206 : 200, warnings: incompleteBecause(doubts), body }
+  return { ...asFarAsKnown(doubts), body }
+}
+
+interface ObjectOptions {
+  readonly first?: readonly Cluster[]
+  /** Held back of each part. */
+  readonly maxBytes?: number
 }
 
 /** An object that was asked for where it was likely to be, in vain. */
-interface Unserved {
+interface Unserved extends Required<Pick<ObjectOptions, 'maxBytes'>> {
   readonly asked: readonly Cluster[]
   readonly target: Target
   readonly request: RetrieveRequest

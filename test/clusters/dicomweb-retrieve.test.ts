@@ -151,9 +151,9 @@ describe('a retrieval from an archive', () => {
   })
 
   it('passes on how a picture shall look', async () => {
-    archive.on('/rendered', bytes('image/jpeg', 'picture'))
+    archive.on('/rendered', bytes(multipartType, multipart(['one', 'two'])))
     const parameters = { window: '40,400,linear', annotation: 'patient&technique' }
-    expect(await contents(rendered({ frames: [2, 3], parameters }))).toEqual(['picture'])
+    expect(await contents(rendered({ frames: [2, 3], parameters }))).toEqual(['one', 'two'])
     expect(archive.seen[0]?.url).toBe(
       `/dicom-web${instancePath}/frames/2,3/rendered?window=40,400,linear&annotation=patient%26technique`,
     )

@@ -6,6 +6,7 @@ import type { Uid } from '../../src/dicom/uid.ts'
 import type { RenderRequest } from '../../src/render/request.ts'
 import { Pictures, type PicturesDependencies } from '../../src/retrieve/pictures.ts'
 import { madeUid } from '../support/made-instance.ts'
+import { answered } from './fake-retrieve.ts'
 
 const requester = { audience: 'internal', signal: new AbortController().signal } as const
 const study = madeUid() as Uid
@@ -21,7 +22,8 @@ async function* parts(...made: Part[]): AsyncGenerator<Part> {
   yield* made
 }
 
-const answerOf = (...made: Part[]) => ({ status: 200 as const, warnings: [], body: parts(...made) })
+const answerOf = (...made: Part[]) => answered(parts(...made))
+const listed = (...below: Required<Target>[]) => answered(below)
 const refusal = (code: LinkError['code'] = 'not-acceptable') => new LinkError(code, 'no pictures')
 
 /** An archive that makes no pictures, and what is rendered here says what it was made of. */
@@ -41,7 +43,7 @@ function pictures(own: Partial<PicturesDependencies> = {}) {
       throw refusal()
     },
     stored: async ({ instance = '' }) => answerOf({ contentType: 'application/dicom', body: bytes('file ', instance) }),
-    instances: async () => [target],
+    instances: async () => listed(target),
     ...own,
   })
   const get = async (wanted: RenderedRequest) => {
@@ -126,7 +128,7 @@ describe('pictures of a study', () => {
 
   it('are made of all that there are pictures of', async () => {
     const { get } = pictures({
-      instances: async () => instances,
+      instances: async () => listed(...instances),
       stored: async (wanted: Target) => {
         if (wanted.instance === instances[1]?.instance) throw refusal()
         return answerOf({ contentType: 'application/dicom', body: bytes(wanted.instance ?? '') })
@@ -137,7 +139,7 @@ describe('pictures of a study', () => {
 
   it('are not acceptable when there is none', async () => {
     const { get } = pictures({
-      instances: async () => instances,
+      instances: async () => listed(...instances),
       stored: async () => {
         throw refusal()
       },
@@ -147,7 +149,7 @@ describe('pictures of a study', () => {
 
   it('break off when one cannot be had that there should be', async () => {
     const { get } = pictures({
-      instances: async () => instances,
+      instances: async () => listed(...instances),
       stored: async (wanted: Target) => {
         if (wanted.instance === instances[1]?.instance) throw refusal('unavailable')
         return answerOf({ contentType: 'application/dicom', body: bytes('x') })
@@ -160,7 +162,7 @@ describe('pictures of a study', () => {
 describe('a thumbnail', () => {
   it('of a study is small and of its middle instance', async () => {
     const instances = Array.from({ length: 3 }, () => ({ study, series, instance: madeUid() as Uid }))
-    const { get } = pictures({ instances: async () => instances })
+    const { get } = pictures({ instances: async () => listed(...instances) })
     const wanted: RenderedRequest = { ...request, kind: 'thumbnail', target: { study } }
     expect(await get(wanted)).toEqual([`file ${instances[1]?.instance} 1 256,256`])
   })
