@@ -2,7 +2,7 @@
 export interface Credentials {
   /**
    * The value of `Authorization`, or `undefined` when there is none to send. Throws `ClusterError` `access-denied`
-   * when no token can be had, or the signal's reason.
+   * when no token can be had, `timed-out` when none comes within the cluster's `timeoutMs`, or the signal's reason.
    */
   authorization(signal: AbortSignal): Promise<string | undefined>
   /** The cluster refused this value: true when asking again may bring another one. */

@@ -3,7 +3,7 @@ import { getCACertificates } from 'node:tls'
 import { Agent, request } from 'undici'
 import type { ClusterAuth, ClusterConfig } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
-import { deadline } from '../core/deadline.ts'
+import { deadline, ranOutOfTime } from '../core/deadline.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { basicAuthorization, type Credentials } from './credentials-header.ts'
 
@@ -74,6 +74,9 @@ async function requestToken(
     return tokenOf(cluster, answer, begun)
   } catch (error) {
     if (error instanceof ClusterError) throw error
+    if (ranOutOfTime(limit.signal)) {
+      throw new ClusterError(cluster, 'timed-out', `no token within ${timeoutMs} ms`, { cause: error })
+    }
     throw denied(cluster, 'the token endpoint cannot be reached', error)
   }
 }

@@ -150,9 +150,8 @@ export class DicomwebClient {
   }
 
   async #authorization(signal: AbortSignal): Promise<string | undefined> {
-    using wait = deadline(this.#deps.clock, this.#config.timeoutMs, signal)
     try {
-      return await this.#credentials.authorization(wait.signal)
+      return await this.#credentials.authorization(signal)
     } catch (thrown) {
       signal.throwIfAborted()
       throw explain(this.cluster, thrown)
