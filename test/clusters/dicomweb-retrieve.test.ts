@@ -77,6 +77,62 @@ describe('a retrieval from an archive', () => {
     expect(archive.seen.map(({ url }) => url.split('/').at(-1))).toEqual(['1,2,5', '5', '3,4'])
   })
 
+  describe('of several frames', () => {
+    const pixels = (frames: number[]) =>
+      ({ kind: 'frames', target, frames, mediaType: 'application/octet-stream', transferSyntax: '*' }) as const
+    const kinds: [string, (frames: number[]) => RetrieveRequest][] = [
+      ['pixels', pixels],
+      ['pictures', (frames) => rendered({ frames })],
+    ]
+    /** As archives do: in ascending order, each once, and only those that there are. */
+    const holds = (count: number) =>
+      archive.on('/frames/', (request, response) => {
+        const asked =
+          /frames\/([\d,]+)/
+            .exec(request.url ?? '')?.[1]
+            ?.split(',')
+            .map(Number) ?? []
+        const given = [...new Set(asked)].filter((frame) => frame <= count).sort((a, b) => a - b)
+        bytes(multipartType, multipart(given.map(String)))(request, response)
+      })
+    const ignoresTheList = () => archive.on('/frames/', bytes(multipartType, multipart(['1', '2', '3'])))
+
+    it.each(kinds)('gives %s in the order wanted, also twice', async (_, asked) => {
+      holds(3)
+      expect(await contents(asked([3, 1, 1]))).toEqual(['3', '1', '1'])
+    })
+
+    it.each(kinds)('takes %s for cut short when one is missing', async (_, asked) => {
+      holds(3)
+      for (const frames of [[2, 7], [7], [2, 7, 1]]) {
+        expect((await failureOf(contents(asked(frames)))).reason).toBe('truncated')
+      }
+    })
+
+    it.each(kinds)('gives no %s when an archive begins with others', async (_, asked) => {
+      ignoresTheList()
+      for (const frames of [[3], [3, 1, 2]]) {
+        const parts = (await cluster.retrieve(asked(frames), forever()))[Symbol.asyncIterator]()
+        expect((await failureOf(parts.next())).reason).toBe('malformed')
+      }
+      await idle(cluster)
+    })
+
+    it.each(kinds)('takes no single part for several %s', async (_, asked) => {
+      archive.on('/frames/', bytes('image/jpeg', 'one'))
+      expect((await failureOf(cluster.retrieve(asked([1, 2]), forever()))).reason).toBe('malformed')
+      expect(await contents(asked([1]))).toEqual(['one'])
+    })
+
+    it('gives what came whole before the answer broke off', async () => {
+      archive.on('/frames/', (_, response) => {
+        response.writeHead(200, { 'Content-Type': multipartType })
+        response.write('--b\r\n\r\none\r\n--b\r\n', () => response.destroy())
+      })
+      expect(await contents(pixels([1]))).toEqual(['one'])
+    })
+  })
+
   it('asks for frames of a media type without transfer syntax where `*` is not understood', async () => {
     onlyFor('multipart/related; type="image/jpeg"', multipartType, multipart(['picture']))
     const request = { kind: 'frames', target, frames: [1], mediaType: 'image/jpeg', transferSyntax: '*' } as const

@@ -1,8 +1,9 @@
 import { createHash, createHmac } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import type { Dataset } from '../../src/dicom/dataset.ts'
+import type { Part } from '../../src/dicom/multipart.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
-import { followToken, pointToProxy } from '../../src/retrieve/bulkdata.ts'
+import { counted, followToken, pointToProxy } from '../../src/retrieve/bulkdata.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
 
 const target = { study: '1.2' as Uid, series: '1.2.3' as Uid, instance: '1.2.3.4' as Uid }
@@ -134,4 +135,31 @@ describe('a BulkDataURI', () => {
       expect(() => followToken(token, target, known)).toThrow(refused)
     },
   )
+})
+
+describe('parts that are counted', () => {
+  const part = (more: Partial<Part>): Part => ({ contentType: '', body: [] as never, ...more })
+
+  async function firstOf(...parts: Part[]) {
+    let asked = 0
+    const source = (async function* () {
+      for (const it of parts) {
+        asked++
+        yield it
+      }
+      asked++
+    })()
+    const first = await counted(source).next()
+    return { total: first.value?.total, asked }
+  }
+
+  it('are looked for behind a first one that is in memory', async () => {
+    const held = part({ held: true, length: 3 })
+    expect(await firstOf(held)).toEqual({ total: 1, asked: 2 })
+    expect(await firstOf(held, held, held)).toEqual({ total: 2, asked: 2 })
+  })
+
+  it('are not asked for before one of known length that is yet to be read', async () => {
+    expect(await firstOf(part({ length: 3 }))).toEqual({ total: undefined, asked: 1 })
+  })
 })

@@ -77,6 +77,21 @@ describe('an instance whose holder is later than usual', () => {
     expect((await collect((await answer).body)).size).toBe(1)
   })
 
+  it('lets go of what the slower one sends when both deliver at once', async () => {
+    const { clock, north, south, retrieve } = site()
+    north.late = true
+    south.late = true
+    const answer = retrieve()
+    await settle()
+    await clock.advance(usualMs)
+    await settle()
+    north.deliver()
+    south.deliver()
+    expect((await collect((await answer).body)).size).toBe(1)
+    await settle()
+    expect([north.open, south.open]).toEqual([0, 0])
+  })
+
   it('is asked of others for one request in twenty at most', async () => {
     const { clock, north, south, retrieve } = site()
     north.late = true
@@ -112,6 +127,8 @@ describe('an instance whose holder is later than usual', () => {
 class Late extends MemoryCluster {
   late = false
   readonly asked: AbortSignal[] = []
+  /** Answers that were begun and neither read to their end nor left. */
+  open = 0
   #release = Promise.withResolvers<void>()
 
   constructor(id: string, held: MadeInstance, priority: number) {
@@ -132,6 +149,15 @@ class Late extends MemoryCluster {
       })
       await Promise.race([this.#release.promise, left])
     }
-    return super.retrieve(request)
+    return this.#watched(await super.retrieve(request))
+  }
+
+  async *#watched(parts: Parts): Parts {
+    this.open++
+    try {
+      yield* parts
+    } finally {
+      this.open--
+    }
   }
 }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { RenderedRequest, Target } from '../../src/clusters/cluster.ts'
 import { LinkError } from '../../src/core/errors.ts'
-import type { Part } from '../../src/dicom/multipart.ts'
+import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import type { RenderRequest } from '../../src/render/request.ts'
 import { Pictures, type PicturesDependencies } from '../../src/retrieve/pictures.ts'
+import { turn } from '../support/fake-clock.ts'
 import { madeUid } from '../support/made-instance.ts'
-import { answered } from './fake-retrieve.ts'
+import { answered, Source, textsOf } from './fake-retrieve.ts'
 
 const requester = { audience: 'internal', signal: new AbortController().signal } as const
 const study = madeUid() as Uid
@@ -46,14 +47,9 @@ function pictures(own: Partial<PicturesDependencies> = {}) {
     instances: async () => listed(target),
     ...own,
   })
-  const get = async (wanted: RenderedRequest) => {
-    const texts: string[] = []
-    for await (const part of (await made.of(wanted, requester)).body) {
-      texts.push(Buffer.concat(await Array.fromAsync(part.body)).toString())
-    }
-    return texts
-  }
-  return { get, rendered }
+  const get = async (wanted: RenderedRequest, signal = requester.signal) =>
+    textsOf(await made.of(wanted, { ...requester, signal }))
+  return { get, of: made.of.bind(made), rendered }
 }
 
 describe('a picture', () => {
@@ -122,9 +118,69 @@ describe('a picture', () => {
   })
 })
 
+describe('the places for pictures', () => {
+  const others = Array.from({ length: 5 }, () => ({ study, series, instance: madeUid() as Uid }))
+  const of = (it: Target) => ({ ...request, target: it })
+
+  it('are not taken by what does not begin to come', async () => {
+    const { get } = pictures({
+      stored: async ({ instance = '' }) =>
+        instance === target.instance
+          ? answerOf({ contentType: 'application/dicom', body: bytes('file') })
+          : new Promise(() => undefined),
+    })
+    for (const hanging of others) void get(of(hanging))
+    expect(await get(request)).toEqual(['file 1'])
+  })
+
+  it('bound what is in memory, and what there is no place for is let go with its client', async () => {
+    const sources = others.map(() => new Source(['file'], 'application/dicom'))
+    const free = Promise.withResolvers<void>()
+    const leaving = new AbortController()
+    const { get } = pictures({
+      stored: async ({ instance }) =>
+        answered(sources[others.findIndex((it) => it.instance === instance)]?.parts() as Parts),
+      renderer: {
+        render: () => free.promise.then(() => ({ contentType: 'image/jpeg', bytes: Buffer.from('made') })),
+        close: async () => undefined,
+      },
+    })
+    const [fifth = target, ...four] = others
+    const made = four.map((it) => get(of(it)))
+    const late = get(of(fifth), leaving.signal)
+    while (sources.filter(({ read }) => read > 0).length < 4) await turn()
+    for (let i = 0; i < 20; i++) await turn()
+    expect(sources.map(({ read }) => read)).toEqual([0, 1, 1, 1, 1])
+    leaving.abort(new Error('left'))
+    await expect(late).rejects.toThrow('left')
+    expect(sources[0]).toMatchObject({ read: 0, isReturned: true })
+    free.resolve()
+    expect((await Promise.all(made)).flat()).toEqual(['made', 'made', 'made', 'made'])
+  })
+})
+
 describe('pictures of a study', () => {
   const instances = Array.from({ length: 3 }, () => ({ study, series, instance: madeUid() as Uid }))
   const ofStudy = { ...request, target: { study } }
+
+  it('are the archives’ where they make them, and made here where not', async () => {
+    const { get, rendered } = pictures({
+      instances: async () => listed(...instances),
+      made: async ({ target: { instance } }) => {
+        if (instance !== instances[0]?.instance) throw refusal()
+        return answerOf({ contentType: 'image/jpeg', body: bytes('theirs') })
+      },
+    })
+    const own = instances.slice(1).map(({ instance }) => `file ${instance} 1`)
+    expect(await get(ofStudy)).toEqual(['theirs', ...own])
+    expect(rendered).toHaveLength(2)
+  })
+
+  it('may not be all when the instances may not be', async () => {
+    const warnings = ['Results are incomplete: cluster south timed-out']
+    const { of } = pictures({ instances: async () => ({ status: 206, warnings, body: instances }) })
+    expect(await of(ofStudy, requester)).toMatchObject({ status: 206, warnings })
+  })
 
   it('are made of all that there are pictures of', async () => {
     const { get } = pictures({

@@ -69,6 +69,39 @@ describe('an instance too large to be held back that breaks off', () => {
   })
 })
 
+describe('the copies that are looked at', () => {
+  const made = large()
+  const other = { ...made, bytes: Buffer.from(made.bytes) }
+  other.bytes[2000] = (other.bytes[2000] ?? 0) ^ 1
+
+  it('are those of others before that of the holder that broke off', async () => {
+    const [north, south] = [breaking([made], 70_000, 1), good([made])]
+    await collect((await service([north, south]).instances(alone(made), requester)).body)
+    expect([north.retrieves.length, south.retrieves.length]).toEqual([1, 1])
+  })
+
+  it('are let go when they differ, not read to their end', async () => {
+    const [north, south] = [breaking([made], 10_000, 1), new Watched('south', other)]
+    await collect((await service([north, south]).instances(alone(made), requester)).body)
+    expect(south).toMatchObject({ isAskedForMore: false, isLeft: true })
+  })
+
+  it('are those as they are stored when the instance came so', async () => {
+    const asStored = (it: MemoryCluster) => {
+      const retrieve = it.retrieve.bind(it)
+      it.retrieve = async (request) => {
+        if (request.kind === 'instances' && request.transferSyntax === '*') return retrieve(request)
+        throw new ClusterError(it.id, 'unsupported', 'does not transcode')
+      }
+      return it
+    }
+    const retrieve = service([asStored(breaking([made], 70_000)), asStored(good([made]))])
+    const request = { ...alone(made), transferSyntax: '1.2.840.10008.1.2.1', orAsStored: true }
+    const got = await collect((await retrieve.instances(request, requester)).body)
+    expect(got.get(made.instance as Uid)).toEqual(Buffer.from(made.bytes))
+  })
+})
+
 describe('a study of instances too large to be held back', () => {
   it('is completed, each byte for byte, when its holder breaks off in every one of them', async () => {
     const all = [large(1), large(2), large(3)]
@@ -79,6 +112,32 @@ describe('a study of instances too large to be held back', () => {
     for (const made of all) expect(got.get(made.instance as Uid)).toEqual(Buffer.from(made.bytes))
   })
 })
+
+/** Tells whether it is asked for a part behind its only one, and whether its answer was left. */
+class Watched extends MemoryCluster {
+  isAskedForMore = false
+  isLeft = false
+
+  constructor(id: string, held: MadeInstance) {
+    super(id)
+    this.add(held)
+  }
+
+  override async retrieve(request: RetrieveRequest): Promise<Parts> {
+    return this.#watched(await super.retrieve(request))
+  }
+
+  async *#watched(parts: Parts): Parts {
+    try {
+      for await (const part of parts) {
+        yield part
+        this.isAskedForMore = true
+      }
+    } finally {
+      this.isLeft = true
+    }
+  }
+}
 
 /** Breaks off in every part, as often as it is told to. */
 class Breaking extends MemoryCluster {

@@ -4,11 +4,13 @@ import { firstString } from '../../src/dicom/dataset.ts'
 import type { Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
+import type { Renderer } from '../../src/render/renderer.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { FakeClock, passing, turn } from '../support/fake-clock.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { collect, MemoryCluster } from '../support/memory-cluster.ts'
 import { noRenderer } from '../support/no-renderer.ts'
+import { textsOf } from './fake-retrieve.ts'
 
 const requester = { audience: 'internal', signal: new AbortController().signal } as const
 const study = madeUid() as Uid
@@ -23,7 +25,12 @@ function cluster(id: string, held: readonly MadeInstance[], options = {}): Memor
   return made
 }
 
-function service(clusters: readonly MemoryCluster[], known: Record<string, string[]> = {}, clock = new FakeClock()) {
+function service(
+  clusters: readonly MemoryCluster[],
+  known: Record<string, string[]> = {},
+  clock = new FakeClock(),
+  renderer: Renderer = noRenderer,
+) {
   return createRetrieveService({
     clusters,
     queries: new Map(),
@@ -38,7 +45,7 @@ function service(clusters: readonly MemoryCluster[], known: Record<string, strin
     clock,
     bulkdataKey: Buffer.from('key'),
     maxBufferedPartBytes: 1024 * 1024,
-    renderer: noRenderer,
+    renderer,
     maxRenderedBytes: 1024 * 1024,
   })
 }
@@ -308,6 +315,138 @@ describe('metadata', () => {
     const answer = await service([dying, other]).metadata({ study }, 'http://proxy/dicom-web', requester)
     const got = (await Array.fromAsync(answer.body)).map((dataset) => firstString(dataset, tag.SOPInstanceUID) ?? '')
     expect(got.toSorted()).toEqual(uidsOf(made))
+  })
+})
+
+describe('pictures of a study', () => {
+  const request = { kind: 'rendered', target: { study }, mediaTypes: ['image/jpeg'], parameters: {} } as const
+
+  /** Makes pictures, of a study only of what it holds itself, and none of `plain`. */
+  function picturing(id: string, held: readonly MadeInstance[], plain: readonly MadeInstance[] = []) {
+    const made = cluster(id, held)
+    const pictured = held.filter((it) => !plain.includes(it))
+    const retrieve = made.retrieve.bind(made)
+    made.retrieve = async (asked) => {
+      if (asked.kind !== 'rendered') return retrieve(asked)
+      const { instance } = asked.target
+      const found = pictured.filter((it) => instance === undefined || it.instance === instance)
+      if (found.length === 0) throw new ClusterError(id, 'unsupported', 'has no picture')
+      return each(found.map((it) => ({ contentType: 'image/jpeg', body: once(Buffer.from(it.instance)) })))
+    }
+    return made
+  }
+
+  async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+    yield* items
+  }
+
+  it('are those of all its holders, each once, without what has none', async () => {
+    const [a, b, both, plain] = [instances(2), instances(2), instances(1), instances(1)]
+    const holders = [
+      picturing('north', [...a, ...both, ...plain], plain),
+      picturing('south', [...b, ...both, ...plain], plain),
+    ]
+    const answer = await service(holders).rendered(request, requester)
+    expect(answer).toMatchObject({ status: 200, warnings: [] })
+    expect((await textsOf(answer)).toSorted()).toEqual(uidsOf([...a, ...b, ...both]))
+  })
+
+  it.each(['down', 'uncounted'] as const)('may be more when a cluster is %s', async (fault) => {
+    const south = picturing('south', instances(1))
+    south.faults = fault === 'down' ? { down: 'unreachable' } : { uncounted: true }
+    const made = instances(2)
+    const answer = await service([picturing('north', made), south]).rendered(request, requester)
+    expect(answer).toMatchObject({ status: 206, warnings: [expect.stringContaining('south')] })
+    expect((await textsOf(answer)).toSorted()).toEqual(uidsOf(made))
+  })
+
+  it('cannot be had at the moment when their holder does not list them', async () => {
+    const north = picturing('north', instances(1))
+    north.faults.uncounted = true
+    await expect(service([north]).rendered(request, requester)).rejects.toMatchObject({ code: 'unavailable' })
+  })
+})
+
+describe('pictures of frames', () => {
+  it('that are fewer than asked for are an answer cut short', async () => {
+    const [made = madeInstance()] = instances(1)
+    const north = cluster('north', [made])
+    north.retrieve = async () => once({ contentType: 'image/jpeg', body: once(Buffer.from('picture')) })
+    const target = { study, series, instance: made.instance as Uid }
+    const request = { kind: 'rendered', target, frames: [1, 7], mediaTypes: ['image/jpeg'], parameters: {} } as const
+    const { body } = await service([north]).rendered(request, requester)
+    await expect(Array.fromAsync(body)).rejects.toMatchObject({ reason: 'truncated' })
+  })
+})
+
+describe('instances that are to be rendered here', () => {
+  const rendering = (made: MadeInstance) => {
+    const target = { study, series, instance: made.instance as Uid }
+    return { kind: 'rendered', target, mediaTypes: ['image/jpeg'], parameters: {} } as const
+  }
+
+  /** Makes no pictures, and tells how much of each instance has been read. */
+  function plain(id: string, held: readonly MadeInstance[], options = {}) {
+    const made = cluster(id, held, options)
+    const retrieve = made.retrieve.bind(made)
+    const read = new Map<string, number>()
+    made.retrieve = async (asked) => {
+      if (asked.kind !== 'instances') throw new ClusterError(id, 'unsupported', 'makes no pictures')
+      return counting(await retrieve(asked), (bytes) => {
+        const { instance = '' } = asked.target
+        read.set(instance, (read.get(instance) ?? 0) + bytes)
+      })
+    }
+    return Object.assign(made, { read })
+  }
+
+  async function* counting(parts: Parts, count: (bytes: number) => void): Parts {
+    for await (const part of parts) yield { ...part, body: pieces(part.body, count) }
+  }
+
+  async function* pieces(body: AsyncIterable<Uint8Array>, count: (bytes: number) => void) {
+    for await (const chunk of body) {
+      for (let at = 0; at < chunk.length; at += 4096) {
+        const piece = chunk.subarray(at, at + 4096)
+        count(piece.length)
+        yield piece
+      }
+    }
+  }
+
+  /** Renders what it is let to, and keeps what of. */
+  function renderer(free: Promise<void> = Promise.resolve()) {
+    const files: Uint8Array[] = []
+    const render: Renderer['render'] = async ({ file }) => {
+      files.push(Buffer.from(file))
+      await free
+      return { contentType: 'image/jpeg', bytes: Buffer.from('made here') }
+    }
+    return { files, render, close: async () => undefined }
+  }
+
+  it('are not in memory before there is a place for them', async () => {
+    const made = instances(5, { rows: 200, columns: 200 })
+    const free = Promise.withResolvers<void>()
+    const [north, slow] = [plain('north', made), renderer(free.promise)]
+    const retrieve = service([north], {}, new FakeClock(), slow)
+    const answers = made.map((it) => retrieve.rendered(rendering(it), requester))
+    while (north.read.size < 5 || slow.files.length < 4) await turn()
+    for (let i = 0; i < 20; i++) await turn()
+    const sizes = made.map(({ bytes }) => bytes.length)
+    expect([...north.read.values()].filter((bytes) => sizes.includes(bytes))).toHaveLength(4)
+    expect(Math.min(...north.read.values())).toBeLessThan(10_000)
+    free.resolve()
+    expect(await Promise.all((await Promise.all(answers)).map(textsOf))).toEqual(made.map(() => ['made here']))
+  })
+
+  it('go on from another copy when their holder breaks off', async () => {
+    const [made = madeInstance()] = instances(1, { rows: 200, columns: 200 })
+    const [north, south, here] = [plain('north', [made], { priority: 9 }), plain('south', [made]), renderer()]
+    north.faults.diesAfter = 0
+    const answer = await service([north, south], {}, new FakeClock(), here).rendered(rendering(made), requester)
+    expect(await textsOf(answer)).toEqual(['made here'])
+    expect(here.files).toEqual([Buffer.from(made.bytes)])
   })
 })
 
