@@ -2,7 +2,6 @@ import type {
   Cluster,
   FramesRequest,
   ObjectRequest,
-  Patience,
   RenderedRequest,
   RetrieveRequest,
   Target,
@@ -26,12 +25,13 @@ import { explain, type RetrieveReport } from './explain.ts'
 import { describe, firstGiven, incompleteBecause, noHolderLeft } from './failure.ts'
 import { Hedging } from './hedge.ts'
 import type { InHand } from './in-hand.ts'
+import { fetchInstances, formsOf } from './instances.ts'
 import { countOf, Inventories } from './inventories.ts'
 import { type Holder, type LocationIndex, type Locator, Locators, type StudyLocation } from './locate.ts'
 import { Pictures } from './pictures.ts'
 import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
-import { firstToDeliver, type Identified, identified, isBelow, prime } from './relay.ts'
-import { type Copies, resumable, resumableParts } from './resume.ts'
+import { firstToDeliver, isBelow, prime } from './relay.ts'
+import { type Copies, resumableParts } from './resume.ts'
 import { relaySole } from './sole.ts'
 import { type Fetch, type Item, planUnion, relayUnion, type Union } from './union.ts'
 
@@ -170,12 +170,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       }
     }
 
-  function oneInstance(
-    { target, transferSyntax, orAsStored }: InstancesRequest,
-    requester: Requester,
-    options: ObjectOptions = {},
-  ) {
-    return firstGiven(orAsStored ? [transferSyntax, '*'] : [transferSyntax], async (form) => {
+  function oneInstance(request: InstancesRequest, requester: Requester, options: ObjectOptions = {}) {
+    const { target } = request
+    return firstGiven(formsOf(request), async (form) => {
       const answer = await oneObject(target, { kind: 'instances', target, transferSyntax: form }, requester, options)
       return { ...answer, body: resumableParts(answer.body, copiesOf(target as Required<Target>, form, requester)) }
     })
@@ -228,14 +225,9 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     instances(request, requester) {
       const { target } = request
       if (target.instance) return oneInstance(request, requester)
+      const copies = (it: Required<Target>, form: string) => copiesOf(it, form, requester)
       const fetch: Fetch<Part> = (cluster, part, patience) =>
-        resumed(fetchInstances(cluster, { ...request, ...patience, target: part }, maxHeldBack, requester.signal))
-      const resumed = async function* (items: AsyncIterable<Identified>): AsyncGenerator<Item<Part>> {
-        for await (const { instance, series, value } of items) {
-          const copies = copiesOf({ study: target.study, series, instance }, request.transferSyntax, requester)
-          yield { instance, value: resumable(value, copies) }
-        }
-      }
+        fetchInstances(cluster, { ...request, ...patience, target: part }, { ...requester, copies, maxHeldBack })
       return wholeUnion(target, fetch, requester, { mayHelp: true })
     },
 
@@ -305,21 +297,6 @@ interface Unserved extends Required<Pick<ObjectOptions, 'maxBytes'>> {
   readonly request: RetrieveRequest
   /** Why those gave none; who fails later is added. */
   readonly errors: ClusterError[]
-}
-
-async function* fetchInstances(
-  cluster: Cluster,
-  { target, transferSyntax, orAsStored, patient = false }: InstancesRequest & Patience,
-  maxBytes: number,
-  signal: AbortSignal,
-): AsyncGenerator<Identified> {
-  const ask = (as: string) => cluster.retrieve({ kind: 'instances', target, transferSyntax: as, patient }, signal)
-  const parts = await ask(transferSyntax).catch((thrown: unknown) => {
-    // One image the archive cannot decode spoils its answer for a whole study.
-    if (orAsStored && thrown instanceof ClusterError && thrown.reason === 'unsupported') return ask('*')
-    throw thrown
-  })
-  yield* identified(cluster, target, parts, maxBytes)
 }
 
 async function* fetchMetadata(

@@ -124,6 +124,13 @@ describe('a retrieval from an archive', () => {
       expect(await contents(asked([1]))).toEqual(['one'])
     })
 
+    it('ends badly behind a frame too large to be held back when others follow', async () => {
+      const strict = clusterAt(archive.dicomweb, { limits: { maxBufferedPartBytes: 1 } })
+      archive.on('/frames/', bytes(multipartType, multipart(['large', 'too'])))
+      expect((await failureOf(strict.retrieve(pixels([1]), forever()).then(readAll))).reason).toBe('malformed')
+      await strict.close()
+    })
+
     it('gives what came whole before the answer broke off', async () => {
       archive.on('/frames/', (_, response) => {
         response.writeHead(200, { 'Content-Type': multipartType })

@@ -86,7 +86,10 @@ describe('the copies that are looked at', () => {
     expect(south).toMatchObject({ isAskedForMore: false, isLeft: true })
   })
 
-  it('are those as they are stored when the instance came so', async () => {
+  it.each([
+    ['instance', alone(made)],
+    ['study', whole],
+  ])('are those as they are stored when the %s came so', async (_, wanted) => {
     const asStored = (it: MemoryCluster) => {
       const retrieve = it.retrieve.bind(it)
       it.retrieve = async (request) => {
@@ -96,7 +99,7 @@ describe('the copies that are looked at', () => {
       return it
     }
     const retrieve = service([asStored(breaking([made], 70_000)), asStored(good([made]))])
-    const request = { ...alone(made), transferSyntax: '1.2.840.10008.1.2.1', orAsStored: true }
+    const request = { ...wanted, transferSyntax: '1.2.840.10008.1.2.1', orAsStored: true }
     const got = await collect((await retrieve.instances(request, requester)).body)
     expect(got.get(made.instance as Uid)).toEqual(Buffer.from(made.bytes))
   })
