@@ -163,6 +163,14 @@ describe('real answers fit openapi.yaml', () => {
     },
   )
 
+  it.each(['', `/series/${series}`])('pictures of a study, of which some are missing, below %j', async (below) => {
+    site = await startSite()
+    const incomplete = { status: 206, warnings: ['Results are incomplete: cluster south timed-out'] } as const
+    site.services.onRetrieve = async () => ({ ...whole(partsOf(part('image/jpeg', 'x'))), ...incomplete })
+    const key = `GET /dicom-web/studies/{study}${below && '/series/{series}'}/rendered`
+    await holdAgainst(key, await site.fetch(`/dicom-web/studies/${study}${below}/rendered`))
+  })
+
   it.each([
     [206, { Range: 'bytes=0-1' }],
     [304, { 'If-None-Match': '*' }],
