@@ -1,39 +1,28 @@
-import type {
-  Cluster,
-  FramesRequest,
-  ObjectRequest,
-  RenderedRequest,
-  RetrieveRequest,
-  Target,
-} from '../clusters/cluster.ts'
-import { Budget } from '../clusters/fan-out.ts'
+import type { Cluster, FramesRequest, ObjectRequest, RenderedRequest, Target } from '../clusters/cluster.ts'
 import type { ClusterStatus } from '../clusters/registry.ts'
 import { type QuerySwitches, visibleTo } from '../clusters/visible.ts'
 import type { Audience } from '../core/audience.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
-import { ClusterError } from '../core/outcome.ts'
-import { type Dataset, firstString } from '../dicom/dataset.ts'
+import type { Dataset } from '../dicom/dataset.ts'
 import { framesUpTo } from '../dicom/image-attributes.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
-import { tag } from '../dicom/tags.ts'
-import { isUid } from '../dicom/uid.ts'
 import type { Renderer } from '../render/renderer.ts'
-import { followToken, type ProxyAddress, pointToProxy } from './bulkdata.ts'
+import { followToken } from './bulkdata.ts'
 import { rankHolders, standingsOf } from './choose.ts'
 import { explain, type RetrieveReport } from './explain.ts'
-import { describe, firstGiven, incompleteBecause, noHolderLeft } from './failure.ts'
+import { describe, firstGiven } from './failure.ts'
 import { Hedging } from './hedge.ts'
 import type { InHand } from './in-hand.ts'
-import { fetchInstances, formsOf } from './instances.ts'
-import { countOf, Inventories } from './inventories.ts'
-import { type Holder, type LocationIndex, type Locator, Locators, type StudyLocation } from './locate.ts'
+import { fetchInstances } from './instances.ts'
+import { type Holder, type LocationIndex, Locators } from './locate.ts'
+import { fetchMetadata } from './metadata.ts'
+import { Objects } from './object.ts'
 import { Pictures } from './pictures.ts'
 import { framesOf, imagesIn, type PixelDataRequest } from './pixeldata.ts'
-import { firstToDeliver, isBelow, prime } from './relay.ts'
-import { type Copies, resumableParts } from './resume.ts'
-import { relaySole } from './sole.ts'
-import { type Fetch, type Item, planUnion, relayUnion, type Union } from './union.ts'
+import { prime } from './relay.ts'
+import type { Fetch } from './union.ts'
+import { Wholes } from './whole.ts'
 
 /** Known before the first byte: 206 when something of the union cannot be had or a cluster is silent. */
 export interface RetrieveAnswer<Body> {
@@ -97,121 +86,22 @@ export interface RetrieveDependencies {
 /** Locate → choose → relay: from the best location, from the next one when it fails, joined when copies are partial. */
 export function createRetrieveService(deps: RetrieveDependencies): RetrieveService {
   const locators = new Locators(deps)
-  const maxHeldBack = deps.maxBufferedPartBytes
-
-  const inventories = new Inventories()
-  const p95Of = ({ id }: Cluster) => deps.status().find((status) => status.id === id)?.firstByteP95Ms
-  const hedging = new Hedging({ clock: deps.clock, usualMs: p95Of })
-
   const rank = (holders: readonly Holder[], series: Target['series']) =>
     rankHolders(standingsOf(holders, deps.status()), series)
-  const ranked = (holders: readonly Holder[], series: Target['series']) =>
-    rank(holders, series).map(({ cluster }) => cluster)
+  const usualMs = ({ id }: Cluster) => deps.status().find((status) => status.id === id)?.firstByteP95Ms
+  const hedging = new Hedging({ clock: deps.clock, usualMs })
 
-  async function plan(target: Target, located: StudyLocation, signal: AbortSignal): Promise<Union> {
-    using budget = new Budget(deps.clock, signal)
-    const union = await planUnion(target, rank(holdersOf(target, located), target.series), inventories, budget)
-    return { ...union, silent: [...located.silent, ...union.silent] }
-  }
-
-  /** The union of all copies below a target, in one representation. */
-  async function wholeUnion<T>(
-    target: Target,
-    fetch: Fetch<T>,
-    { audience, signal }: Requester,
-    { mayHelp = false } = {},
-  ) {
-    const locator = locators.for(audience)
-    const location = await locator.locate(target.study, signal)
-    const holding = holdersOf(target, location)
-    const [sole] = holding
-    if (!sole) throw noHolderLeft(describe(target), location.silent)
-    const options = { clock: deps.clock, signal }
-    if (holding.length === 1 && countOf(sole, target) !== undefined) {
-      const planAgain = async () => plan(target, await locator.relocate(target.study, [], signal), signal)
-      const list = () => inventories.of(sole, target, signal)
-      return unionAnswer(target, relaySole(target, sole, fetch, { list, planAgain, ...options }), location.silent)
-    }
-    const union = await plan(target, location, signal)
-    return unionAnswer(target, relayUnion(target, union, fetch, { mayHelp, ...options }), union.silent)
-  }
-
-  /** One object from one cluster: from one of the `first`, else from where it is likely to be, else from wherever it is. */
-  async function oneObject(
-    target: Target,
-    request: RetrieveRequest,
-    { audience, signal }: Requester,
-    { first = [], maxBytes = maxHeldBack }: ObjectOptions = {},
-  ) {
-    const errors: ClusterError[] = []
-    const locator = locators.for(audience)
-    const likely = [...new Set([...first, ...ranked(await locator.likely(target), target.series)])]
-    const hedged = isHedged(request) && { hedging }
-    const body =
-      (await firstToDeliver(likely, request, { maxBytes, signal, errors, ...hedged })) ??
-      (await fromTheRest(locator, { asked: likely, target, request, errors, maxBytes }, signal))
-    if (errors.some(({ reason }) => reason === 'not-found')) locator.doubt(target.study, likely)
-    return { status: 200, warnings: [], body } as const
-  }
-
-  /** Every copy of an instance, the best first, for who has a part of one that broke off; the broken one last. */
-  const copiesOf = (target: Required<Target>, transferSyntax: string, { audience, signal }: Requester): Copies =>
-    async function* (broken) {
-      const { holders } = await locators.for(audience).locate(target.study, signal)
-      const isBroken = ({ id }: Cluster) => Number(id === broken.cluster)
-      for (const cluster of ranked(holders, target.series).toSorted((a, b) => isBroken(a) - isBroken(b))) {
-        const request = { kind: 'instances', target, transferSyntax } as const
-        const parts = await firstToDeliver([cluster], request, { maxBytes: maxHeldBack, signal, errors: [] })
-        for await (const { body } of parts ?? []) {
-          yield body
-          // It is the only one: to ask for another would be to wait for what was not read of this one.
-          break
-        }
-      }
-    }
-
-  function oneInstance(request: InstancesRequest, requester: Requester, options: ObjectOptions = {}) {
-    const { target } = request
-    return firstGiven(formsOf(request), async (form) => {
-      const answer = await oneObject(target, { kind: 'instances', target, transferSyntax: form }, requester, options)
-      return { ...answer, body: resumableParts(answer.body, copiesOf(target as Required<Target>, form, requester)) }
-    })
-  }
-
-  async function fromTheRest(
-    locator: Locator,
-    { asked, target, request, errors, maxBytes }: Unserved,
-    signal: AbortSignal,
-  ): Promise<Parts> {
-    const moved = asked.length === 0 || errors.some(({ reason }) => reason === 'not-found')
-    const { holders, silent } = moved
-      ? await locator.relocate(target.study, asked, signal)
-      : await locator.locate(target.study, signal)
-    const rest = ranked(holders, target.series).filter((cluster) => !asked.includes(cluster))
-    const body = await firstToDeliver(rest, request, { maxBytes, signal, errors })
-    if (!body) throw noHolderLeft(describe(target, request), [...errors, ...silent])
-    return body
-  }
-
-  /** Everything below a target, by its series and then as holders list it; 206 when there may be more. */
-  async function instancesBelow(target: Target, { audience, signal }: Requester) {
-    const location = await locators.for(audience).locate(target.study, signal)
-    const { sources, silent } = await plan(target, location, signal)
-    const union = new Map(sources.flatMap(({ inventory }) => [...(inventory ?? [])]))
-    if (union.size === 0) throw noHolderLeft(describe(target), silent)
-    const body = Array.from(union, ([instance, series]) => ({ study: target.study, series, instance }))
-    return { ...asFarAsKnown(silent), body }
-  }
-
+  const wholes = new Wholes({ locators, rank, clock: deps.clock })
+  const objects = new Objects({ locators, rank, hedging, maxBufferedPartBytes: deps.maxBufferedPartBytes })
   const pictures = new Pictures({
     ...deps,
-    made: (request, requester) => oneObject(request.target, request, requester),
-    stored: (target, requester) => oneInstance({ target, transferSyntax: '*' }, requester, { maxBytes: 0 }),
-    instances: instancesBelow,
+    made: (request, requester) => objects.one(request.target, request, requester),
+    stored: (target, requester) => objects.instance({ target, transferSyntax: '*' }, requester, { maxBytes: 0 }),
+    instances: (target, requester) => wholes.instancesBelow(target, requester),
   })
 
   const metadata = (target: Target, base: string, requester: Requester) =>
-    wholeUnion(
+    wholes.of(
       target,
       (cluster, part, patience) =>
         fetchMetadata(cluster.metadata(part, requester.signal, patience), cluster, part, {
@@ -224,20 +114,24 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
   return {
     instances(request, requester) {
       const { target } = request
-      if (target.instance) return oneInstance(request, requester)
-      const copies = (it: Required<Target>, form: string) => copiesOf(it, form, requester)
+      if (target.instance) return objects.instance(request, requester)
+      const copies = (it: Required<Target>, form: string) => objects.copiesOf(it, form, requester)
       const fetch: Fetch<Part> = (cluster, part, patience) =>
-        fetchInstances(cluster, { ...request, ...patience, target: part }, { ...requester, copies, maxHeldBack })
-      return wholeUnion(target, fetch, requester, { mayHelp: true })
+        fetchInstances(
+          cluster,
+          { ...request, ...patience, target: part },
+          { ...requester, copies, maxHeldBack: deps.maxBufferedPartBytes },
+        )
+      return wholes.of(target, fetch, requester, { mayHelp: true })
     },
 
-    frames: (request, requester) => oneObject(request.target, { kind: 'frames', ...request }, requester),
+    frames: (request, requester) => objects.one(request.target, { kind: 'frames', ...request }, requester),
 
     async pixelData({ target, forms }, base, requester) {
       const { body, ...answer } = await metadata(target, base, requester)
       const frames = framesOf(await imagesIn(body), base, async (image) => {
         const all = { kind: 'frames', target: image.target, frames: framesUpTo(image.frames) } as const
-        return firstGiven(forms, async (form) => (await oneObject(image.target, { ...all, ...form }, requester)).body)
+        return firstGiven(forms, async (form) => (await objects.one(image.target, { ...all, ...form }, requester)).body)
       })
       const primed = await prime(frames)
       if (!primed) throw new LinkError('not-found', `${describe(target)} has no pixel data`)
@@ -251,7 +145,7 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
       const { cluster, path, element } = followToken(token, target, { clusters: deps.clusters, key: deps.bulkdataKey })
       const isVisible = visibleTo(requester.audience, cluster, deps.queries) === true
       const request = { kind: 'bulkdata', path, origin: { cluster: cluster.id, target, element } } as const
-      return oneObject(target, request, requester, { first: isVisible ? [cluster] : [] })
+      return objects.one(target, request, requester, { first: isVisible ? [cluster] : [] })
     },
 
     rendered: (request, requester) => pictures.of(request, requester),
@@ -259,57 +153,5 @@ export function createRetrieveService(deps: RetrieveDependencies): RetrieveServi
     explain: (target, requester) => explain(target, requester, { ...deps, locators }),
 
     forget: (study) => locators.forget(study),
-  }
-}
-
-const holdersOf = ({ series }: Target, { holders }: StudyLocation): Holder[] =>
-  holders.filter((holder) => series === undefined || holder.series.has(series))
-
-/** What viewers wait for, and archives give with little effort. */
-const isHedged = ({ kind }: RetrieveRequest): boolean => kind === 'frames' || kind === 'instances'
-
-/** 206 when it cannot be told whether it is all there is. */
-const asFarAsKnown = (doubts: readonly ClusterError[]): Omit<RetrieveAnswer<never>, 'body'> => ({
-  status: doubts.length > 0 ? 206 : 200,
-  warnings: incompleteBecause(doubts),
-})
-
-async function unionAnswer<T>(
-  target: Target,
-  items: AsyncIterable<T>,
-  doubts: readonly ClusterError[],
-): Promise<RetrieveAnswer<AsyncIterable<T>>> {
-  const body = await prime(items)
-  if (!body) throw noHolderLeft(describe(target), doubts)
-  return { ...asFarAsKnown(doubts), body }
-}
-
-interface ObjectOptions {
-  readonly first?: readonly Cluster[]
-  /** Held back of each part. */
-  readonly maxBytes?: number
-}
-
-/** An object that was asked for where it was likely to be, in vain. */
-interface Unserved extends Required<Pick<ObjectOptions, 'maxBytes'>> {
-  readonly asked: readonly Cluster[]
-  readonly target: Target
-  readonly request: RetrieveRequest
-  /** Why those gave none; who fails later is added. */
-  readonly errors: ClusterError[]
-}
-
-async function* fetchMetadata(
-  datasets: AsyncIterable<Dataset>,
-  cluster: Cluster,
-  target: Target,
-  proxy: ProxyAddress,
-): AsyncGenerator<Item<Dataset>> {
-  for await (const dataset of datasets) {
-    const instance = firstString(dataset, tag.SOPInstanceUID)
-    if (!isUid(instance)) throw new ClusterError(cluster.id, 'malformed', 'sent metadata without a SOP Instance UID')
-    const [study, series] = [tag.StudyInstanceUID, tag.SeriesInstanceUID].map((it) => firstString(dataset, it))
-    if (!isBelow(target, study, series, instance)) continue
-    yield { instance, value: pointToProxy(dataset, cluster.id, proxy) }
   }
 }
