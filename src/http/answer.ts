@@ -6,7 +6,6 @@ import type { RetrieveAnswer } from '../retrieve/service.ts'
 import type { Env } from './context.ts'
 import { boundaryOf, framed, sendInHand } from './in-hand.ts'
 import { abandon, begin } from './pump.ts'
-import { rangeFor, sliceOf } from './range.ts'
 
 const maxWarnings = 16
 const maxWarningLength = 240
@@ -111,7 +110,7 @@ async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Re
     const { status } = answer
     const mayBeMore = typeof options.single === 'function' && parts.first.total === undefined
     const one = mayBeMore ? theOnlyOne(parts.all) : onlyFirst(parts)
-    if (single) return await sendOne(c, one, { status, contentType, length: parts.first.length })
+    if (single) return await stream(c, { status, contentType, body: one, length: parts.first.length })
     const boundary = newBoundary()
     const body = writeMultipart(described(parts.all, options), boundary)
     return await stream(c, { status, contentType: contentTypeOf(boundary, bareType), body })
@@ -119,17 +118,6 @@ async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Re
     parts.cancel()
     throw error
   }
-}
-
-/** The 206 of a range says nothing of what is missing: an answer that lacks something is sent as it is. */
-function sendOne(
-  c: Context<Env>,
-  body: AsyncIterable<Uint8Array>,
-  { status, contentType, length }: Omit<StreamAnswer, 'body'>,
-): Promise<Response> {
-  const range = length === undefined || status === 206 ? undefined : rangeFor(c, length)
-  if (!range) return stream(c, { status, contentType, body, length })
-  return stream(c, { status: 206, contentType, body: sliceOf(body, range), length: range.length })
 }
 
 /** The type of the first of so many parts, without parameters too, and whether it is sent alone. */

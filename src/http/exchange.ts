@@ -45,6 +45,8 @@ export function openExchange(
       return outgoing.headersSent && !outgoing.writableFinished
     },
   }
+  // An answer that waited in line behind another does not take over the time limit of that one.
+  outgoing.once('socket', (socket: Socket) => socket.setTimeout(0))
   const measure = startMeasure(incoming, outgoing)
   const { requestTimeoutMs, idleMs } = options
   let timer = setTimeout(() => {

@@ -76,17 +76,20 @@ class Client implements Disposable {
     this.#outgoing = outgoing
     this.#options = options
     outgoing.on('drain', this.#took).on('finish', this.#took).on('close', this.#left).on('timeout', this.#idled)
-    // Of the connection: it knows how much of what was written last is still to go, so that a slow client is no stuck one.
-    outgoing.setTimeout(options.idleMs)
     options.signal.addEventListener('abort', this.#aborted)
+    // What has happened already is not told again.
+    if (options.signal.aborted) this.#aborted()
+    if (outgoing.destroyed) this.#left()
   }
 
   /** Resolves when it has taken so much that more may be written, or all. */
   async until(event: 'drain' | 'finish'): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     this.#waiting = { event, resolve, reject }
+    // Of the connection: it knows how much of what was written last is still to go, so that a slow client is no stuck
+    // one. Each time: when it ran out while the source was silent, it does not start again by itself.
+    this.#outgoing.setTimeout(this.#options.idleMs)
     if (this.#failure) reject(this.#failure.reason)
-    else if (this.#options.signal.aborted) this.#aborted()
     else this.#took()
     await promise.finally(() => {
       this.#waiting = undefined

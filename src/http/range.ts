@@ -36,9 +36,10 @@ const notSatisfiable = (total: number) =>
 
 /**
  * Says of an answer that parts of its body may be asked for, and gives the one that is; then `Content-Range` is set.
- * `entityTag` is a strong one, without which a client cannot know that parts belong together (`If-Range`).
+ * `entityTag` is a strong one: each part may come from another cluster, and only by it a client knows that they are of
+ * the same body.
  */
-export function rangeFor(c: Context<Env>, total: number, entityTag?: string): ByteRange | undefined {
+export function rangeFor(c: Context<Env>, total: number, entityTag: string): ByteRange | undefined {
   c.header('Accept-Ranges', 'bytes')
   const ifRange = c.req.header('if-range')
   if (c.req.method !== 'GET' || (ifRange !== undefined && ifRange.trim() !== entityTag)) return undefined
@@ -57,17 +58,4 @@ export function slice(chunks: readonly Uint8Array[], { start, length }: ByteRang
     at += chunk.byteLength
   }
   return slices
-}
-
-/** The bytes of a range out of a body that comes: what lies before is passed over, what lies behind is not read. */
-export async function* sliceOf(body: AsyncIterable<Uint8Array>, range: ByteRange): AsyncGenerator<Uint8Array> {
-  let { start } = range
-  let { length } = range
-  for await (const chunk of body) {
-    const part = chunk.subarray(start, start + length)
-    start = Math.max(0, start - chunk.byteLength)
-    length -= part.byteLength
-    if (part.byteLength > 0) yield part
-    if (length === 0) return
-  }
 }

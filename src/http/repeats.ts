@@ -19,8 +19,9 @@ interface Known {
   readonly again: NonNullable<InHand['again']>
 }
 
-/** Requests that are remembered; each is about a kilobyte. */
+/** Requests that are remembered; each is about a kilobyte, and none is longer than this. */
 const maxRequests = 5000
+const maxRequestLength = 4096
 
 /**
  * Requests that were answered from memory, and come again: by the same principal, for the same address, with the same
@@ -76,7 +77,7 @@ function requestOf({ method, url = '', rawHeaders }: IncomingMessage): string | 
     const name = rawHeaders[index]?.toLowerCase() ?? ''
     if (!nothingDependsOn.has(name) && !name.startsWith('sec-')) request += `\n${name}:${rawHeaders[index + 1]}`
   }
-  return request
+  return request.length > maxRequestLength ? undefined : request
 }
 
 /** Headers that no answer depends on; what is not listed counts. Credentials do by whose they are. */

@@ -63,7 +63,5 @@ function writeHead(response: Response, stream: Stream, { outgoing, exchange }: B
   }
 }
 
-const never = new AbortController().signal
-
 /** That the time of a request is up is said to its client in an answer, which that very fact must not cut. */
-const signalOfShort = (signal: AbortSignal): AbortSignal => (signal.aborted ? never : signal)
+const signalOfShort = (signal: AbortSignal): AbortSignal => (signal.aborted ? new AbortController().signal : signal)

@@ -83,6 +83,13 @@ describe('a request that comes again', () => {
     expect(asked()).toBe(2)
   })
 
+  it('is looked into when it is longer than what is remembered', async () => {
+    const headers = { 'X-New': 'x'.repeat(5000) }
+    await get(headers)
+    await get(headers)
+    expect(asked()).toBe(2)
+  })
+
   it.each([
     ['another address', `${frame}?accept=image/jpeg`],
     ['another frame', `${instancePath}/frames/2`],

@@ -217,6 +217,35 @@ describe('a slow client', () => {
   })
 })
 
+describe('an answer that waited in line behind another', () => {
+  it('may take longer to begin than a client may take nothing', async () => {
+    const { services, address } = await start({ limits: { clientIdleTimeoutMs: 50 } })
+    const [bothAsked, isLate, otherIsCut] = [signalled(), signalled(), signalled()]
+    services.onSearch = async ({ query: { limit } }) => {
+      if (limit === 2) bothAsked.set()
+      await (limit === 2 ? isLate : bothAsked).done
+      return found([])
+    }
+    async function* endless() {
+      try {
+        for (;;) yield kilobytes64
+      } finally {
+        otherIsCut.set()
+      }
+    }
+    services.onRetrieve = async () => whole(partsOf({ contentType: 'application/dicom', body: endless() }))
+    using client = await RawClient.open(address)
+    for (const limit of [1, 2]) client.get(`/dicom-web/studies?limit=${limit}`, `X-Request-Id: ask-${limit}\r\n`)
+    await client.until('ask-1')
+    using other = await RawClient.open(address)
+    other.socket.pause()
+    other.get(`/dicom-web/studies/${study}`)
+    await otherIsCut.done
+    isLate.set()
+    await client.until('ask-2')
+  })
+})
+
 describe('what is no request behind one whose answer is on its way', () => {
   it('resets the connection: no refusal is written into the middle of that answer', async () => {
     const { services, address } = await start()
