@@ -26,22 +26,26 @@ const tagsIn = (text: string): readonly string[] => text.match(new RegExp(entity
 const opaque = (tag: string) => tag.replace(/^W\//, '')
 
 /**
+ * Names of patients must not stay behind on the disks of shared workstations: browsers may keep pixels, and nothing else.
  * Studies are for those who may see them, and may be taken away from them: a copy is used only after this service was
  * asked whether it is the same, which tells as well whether the caller still may have it.
  */
-const cacheControl = 'private, no-cache'
+const cacheControlOf = (contentType: string): string =>
+  /^(multipart\/related; type=")?(image\/|video\/|application\/octet-stream)/.test(contentType)
+    ? 'private, no-cache'
+    : 'no-store'
 
 /**
  * Gives an answer its entity tag, and evaluates the preconditions of the request, RFC 9110 13.2.2: an answer when the
  * client has it already. Throws `precondition-failed` when it insists on another one.
  */
-export function answerIfKnown(c: Context<Env>, tag: string): Response | undefined {
+export function answerIfKnown(c: Context<Env>, tag: string, contentType: string): Response | undefined {
   const wanted = c.req.header('if-match')
   if (wanted !== undefined && !isMatched(tagsToMatch(wanted), tag)) {
     throw new LinkError('precondition-failed', 'If-Match: what there is now is not what it names')
   }
   c.header('ETag', tag)
-  c.header('Cache-Control', cacheControl)
+  c.header('Cache-Control', cacheControlOf(contentType))
   return isKnown(c.req.header('if-none-match'), tag) ? c.body(null, 304) : undefined
 }
 

@@ -21,7 +21,7 @@ export function sendInHand(
   c: Context<Env>,
   { contentType, chunks, length, tag, hasRanges, source }: BodyInHand,
 ): Response {
-  const known = answerIfKnown(c, tag)
+  const known = answerIfKnown(c, tag, contentType)
   if (known) return known
   const range = hasRanges ? rangeFor(c, length, tag) : undefined
   c.env.exchange.stream = range

@@ -32,9 +32,9 @@ export async function sendMetadata(c: Context<Env>, { site, answer, form }: Meta
   if (tag && form.kind === 'json' && !isCompressed) {
     return sendInHand(c, { ...arrayOf(inHand), contentType: form.contentType, tag, source: inHand })
   }
-  const known = tag && answerIfKnown(c, tag)
-  if (known) return known
   const { contentType, body } = bodyFor(answer, form)
+  const known = tag && answerIfKnown(c, tag, contentType)
+  if (known) return known
   if (!isCompressed) return stream(c, { status: 200, contentType, body })
   c.header('Content-Encoding', 'gzip')
   return stream(c, { status: 200, contentType, body: gzippedBody(body) })

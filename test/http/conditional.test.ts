@@ -65,6 +65,14 @@ describe('an answer that is in memory', () => {
     expect(headers.get('vary')).toMatch(/^Accept\b(?!-)/)
   })
 
+  it.each([metadata])('is never kept by browsers when it holds names: %s', async (path) => {
+    for (const headers of [json, xml]) {
+      const { headers: answered } = await site.fetch(path, { headers })
+      expect(answered.get('etag')).not.toBeNull()
+      expect(answered.get('cache-control')).toBe('no-store')
+    }
+  })
+
   it.each([
     ['parts, as one alone', frame, alone, inParts],
     ['XML, as JSON', metadata, json, xml],

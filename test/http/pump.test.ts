@@ -1,6 +1,7 @@
 import { getEventListeners, on, once } from 'node:events'
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setImmediate } from 'node:timers/promises'
 import { afterEach, expect, it } from 'vitest'
 import { begin, finish, pump } from '../../src/http/pump.ts'
 import { RawClient, signalled } from './harness.ts'
@@ -54,7 +55,10 @@ it('a client that takes nothing is cut also when its time ran out first while th
   using _ = client
   const [outgoing] = answers as [ServerResponse]
   async function* body() {
-    while (outgoing.writableLength === 0) yield kilobytes64
+    while (outgoing.writableLength < kilobytes64.length) {
+      yield kilobytes64
+      await setImmediate()
+    }
     outgoing.socket?.setTimeout(20)
     await once(outgoing, 'timeout')
     for (;;) yield kilobytes64
@@ -68,9 +72,10 @@ it('an answer that waits in line has its time when its turn comes', async () => 
   using _ = client
   const [before, outgoing] = answers as [ServerResponse, ServerResponse]
   async function* body() {
-    while (!outgoing.writableNeedDrain) yield kilobytes64
+    // More than what the connection holds.
+    yield Buffer.alloc(64 * 1024 * 1024)
     before.end()
-    for (;;) yield kilobytes64
+    yield kilobytes64
   }
   const { signal } = new AbortController()
   await expect(pump(await begin(body()), outgoing, { idleMs: 20, signal })).rejects.toThrow('took nothing')
