@@ -19,7 +19,7 @@ import { refuseUnreadable, type Unreadable } from './unreadable.ts'
 /** Longer than load balancers keep idle connections, so that it is they who close them. */
 const keepAliveTimeoutMs = 75_000
 /** Of an answer, written before it is waited for its client to take it: fewer and larger writes. */
-const writeAheadBytes = 128 * 1024
+const writeAheadBytes = 512 * 1024
 
 /** Whether this process is on its way out; `/readyz` tells it. */
 export interface Lifecycle {
