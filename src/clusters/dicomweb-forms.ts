@@ -1,3 +1,4 @@
+import { chained } from '../core/chained.ts'
 import { parseMediaType } from '../dicom/media-type.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import type { FramesRequest } from './cluster.ts'
@@ -32,18 +33,9 @@ export async function partsOfForm(
 ): Promise<Parts> {
   const iterator = parts[Symbol.asyncIterator]()
   const first = await iterator.next()
-  if (!first.done && isWanted(first.value)) return following(first.value, iterator)
+  if (!first.done && isWanted(first.value)) return chained([first.value], iterator)
   await iterator.return?.()
   throw client.error('unsupported', 'has it in another form')
-}
-
-async function* following(first: Part, rest: AsyncIterator<Part>): AsyncGenerator<Part, void, void> {
-  try {
-    yield first
-    yield* { [Symbol.asyncIterator]: () => rest }
-  } finally {
-    await rest.return?.()
-  }
 }
 
 /** A value that was at hand already. */

@@ -1,8 +1,8 @@
 import { ClusterError } from '../core/outcome.ts'
-import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import type { Cluster, Target } from './cluster.ts'
+import { isBelow, uidsIn } from './target.ts'
 
 /** SOP Instance UID → Series Instance UID of what a cluster holds of a study or series. */
 export type Inventory = ReadonlyMap<Uid, Uid>
@@ -29,20 +29,13 @@ export async function takeInventory(cluster: Cluster, target: Target, signal: Ab
   if (truncated) throw new ClusterError(cluster.id, 'too-large', `does not list all instances of study ${target.study}`)
   const inventory = new Map<Uid, Uid>()
   for (const row of rows) {
-    const instance = firstString(row, tag.SOPInstanceUID)
-    const series = firstString(row, tag.SeriesInstanceUID) ?? target.series
-    if (!isBelow(row, target)) continue
+    const said = uidsIn(row)
+    if (!isBelow(target, said)) continue
+    const { instance, series = target.series } = said
     if (!isUid(instance) || !isUid(series)) {
       throw new ClusterError(cluster.id, 'malformed', `lists instances of study ${target.study} without their UIDs`)
     }
     inventory.set(instance, series)
   }
   return inventory
-}
-
-/** Clusters may answer with more than was asked for. */
-function isBelow(row: Dataset, { study, series, instance }: Target): boolean {
-  const says = (key: Tag, wanted: Uid | undefined) =>
-    wanted === undefined || (firstString(row, key) ?? wanted) === wanted
-  return says(tag.StudyInstanceUID, study) && says(tag.SeriesInstanceUID, series) && says(tag.SOPInstanceUID, instance)
 }

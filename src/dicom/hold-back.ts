@@ -1,3 +1,4 @@
+import { chained } from '../core/chained.ts'
 import type { Part } from './multipart.ts'
 
 /**
@@ -10,18 +11,9 @@ export async function holdBack(part: Part, maxBytes: number): Promise<Part> {
   const source = part.body[Symbol.asyncIterator]()
   for (;;) {
     const next = await source.next()
-    if (next.done) return { ...part, length: size, held: true, body: replay(chunks) }
+    if (next.done) return { ...part, length: size, held: true, body: chained(chunks) }
     chunks.push(next.value)
     size += next.value.byteLength
-    if (size > maxBytes) return { ...part, body: replay(chunks, source) }
+    if (size > maxBytes) return { ...part, body: chained(chunks, source) }
   }
-}
-
-/** Chunks that were read already, then what is left of their source. */
-export async function* replay(
-  chunks: readonly Uint8Array[],
-  rest?: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  yield* chunks
-  if (rest) yield* { [Symbol.asyncIterator]: () => rest }
 }

@@ -1,4 +1,5 @@
 import type { Context } from 'hono'
+import { chained } from '../core/chained.ts'
 import { LinkError } from '../core/errors.ts'
 import { contentTypeOf, newBoundary, type Part, type Parts, writeMultipart } from '../dicom/multipart.ts'
 import type { InHand } from '../retrieve/in-hand.ts'
@@ -56,19 +57,10 @@ async function openParts(parts: Parts): Promise<OpenedParts> {
   const rest = parts[Symbol.asyncIterator]()
   const step = await rest.next()
   if (step.done) throw nothingThere()
-  return { first: step.value, all: chain(step.value, rest), cancel: () => abandon({ rest }) }
+  return { first: step.value, all: chained([step.value], rest), cancel: () => abandon({ rest }) }
 }
 
 const nothingThere = () => new LinkError('not-found', 'nothing is there to retrieve')
-
-async function* chain(first: Part, rest: AsyncIterator<Part>): Parts {
-  try {
-    yield first
-    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value
-  } finally {
-    await rest.return?.()
-  }
-}
 
 export interface PartsAnswer {
   readonly site: string

@@ -3,7 +3,7 @@ import { contentTypeOf, newBoundary, type Parts, writeMultipart } from '../dicom
 import { nativeXml } from '../dicom/native-xml.ts'
 import type { DatasetsForm } from './negotiate.ts'
 
-const xmlType = 'application/dicom+xml'
+export const xmlType = 'application/dicom+xml'
 
 /** Datasets as the body of an answer, written as they come: one JSON array, or a part of XML each. */
 export function bodyOf(

@@ -8,7 +8,7 @@ import { stream, warn } from './answer.ts'
 import { gzippedBody, leastCompressedBytes } from './compress.ts'
 import { answerIfKnown } from './conditional.ts'
 import type { Env } from './context.ts'
-import { bodyOf } from './datasets.ts'
+import { bodyOf, xmlType } from './datasets.ts'
 import { type BodyInHand, boundaryOf, sendInHand } from './in-hand.ts'
 import type { DatasetsForm } from './negotiate.ts'
 
@@ -32,9 +32,9 @@ export async function sendMetadata(c: Context<Env>, { site, answer, form }: Meta
   if (tag && form.kind === 'json' && !isCompressed) {
     return sendInHand(c, { ...arrayOf(inHand), contentType: form.contentType, tag, source: inHand })
   }
-  const { contentType, body } = bodyFor(answer, form)
-  const known = tag && answerIfKnown(c, tag, contentType)
+  const known = tag && answerIfKnown(c, tag, datasetType(form))
   if (known) return known
+  const { contentType, body } = bodyFor(answer, form)
   if (!isCompressed) return stream(c, { status: 200, contentType, body })
   c.header('Content-Encoding', 'gzip')
   return stream(c, { status: 200, contentType, body: gzippedBody(body) })
@@ -53,6 +53,8 @@ function arrayOf({ pieces, length }: InHand): Pick<BodyInHand, 'chunks' | 'lengt
 }
 
 const [begin, comma, end] = [Buffer.from('['), Buffer.from(','), Buffer.from(']')]
+
+const datasetType = (form: DatasetsForm): string => (form.kind === 'json' ? form.contentType : xmlType)
 
 /** Compressed bytes may differ from one version of the compressor to the next: their tag is a weak one. */
 function tagOf({ digest }: InHand, form: DatasetsForm, isCompressed: boolean): string {

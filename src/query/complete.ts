@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Cluster, SearchAnswer, SearchConstraint, SearchRequest } from '../clusters/cluster.ts'
+import type { SearchAnswer, SearchConstraint, SearchRequest } from '../clusters/cluster.ts'
 import { type Budget, fanOut } from '../clusters/fan-out.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
@@ -37,52 +37,48 @@ export class Completion {
     plans: readonly ClusterPlan[],
     budget: Budget,
   ): Promise<Completed> {
-    const lists = new Map<Cluster, string[]>()
-    const requests = new Map<Cluster, SearchRequest>()
-    for (const [{ cluster, request }, uids] of this.#open(rows, plans)) {
-      if (uids.length === 0) continue
-      lists.set(cluster, uids)
-      requests.set(cluster, byUid(level, request, uids, rows))
-    }
-    const outcomes = await fanOut([...lists.keys()], budget, (cluster, signal) =>
+    const questions = this.#open(rows, plans).filter(({ uids }) => uids.length > 0)
+    const requests = new Map(
+      questions.map(({ plan, uids }) => [plan.cluster, byUid(level, plan.request, uids, rows)] as const),
+    )
+    const outcomes = await fanOut([...requests.keys()], budget, (cluster, signal) =>
       cluster.search(requests.get(cluster) as SearchRequest, signal),
     )
-    const ranks = new Map(plans.map(({ cluster, rank }) => [cluster.id, rank]))
-    const more = outcomes.flatMap((outcome) => {
+    this.#rememberAbsent(level, questions, outcomes)
+    const more = outcomes.flatMap((outcome, index) => {
       if (outcome.status !== 'ok') return []
       const { cluster, value } = outcome
-      return value.rows.map((row): Copy => ({ cluster, rank: ranks.get(cluster) ?? 0, row }))
+      return value.rows.map((row): Copy => ({ cluster, rank: questions[index]?.plan.rank ?? 0, row }))
     })
-    this.#rememberAbsent(level, lists, outcomes, more)
     return { rows: more.length === 0 ? [...rows] : addCopies(level, rows, more), outcomes }
   }
 
-  /** UIDs of the rows that clusters may have copies of, by cluster. */
-  #open(rows: readonly MergedRow[], plans: readonly ClusterPlan[]): Map<ClusterPlan, string[]> {
-    const lists = new Map(plans.map((plan) => [plan, [] as string[]]))
+  /** Of which rows clusters may have copies that are not known. */
+  #open(rows: readonly MergedRow[], plans: readonly ClusterPlan[]): readonly Question[] {
+    const questions = plans.map((plan) => ({ plan, uids: [] as string[] }))
     for (const { uid, copies } of rows) {
       const absent = this.#absent.get(uid) ?? nowhere
-      for (const [plan, list] of lists) if (!isSettled(plan, copies, absent)) list.push(uid)
+      for (const { plan, uids } of questions) if (!isSettled(plan, copies, absent)) uids.push(uid)
     }
-    return lists
+    return questions
   }
 
-  #rememberAbsent(
-    level: Level,
-    lists: ReadonlyMap<Cluster, readonly string[]>,
-    outcomes: readonly Outcome<SearchAnswer>[],
-    more: readonly Copy[],
-  ): void {
-    const found = Map.groupBy(more, ({ cluster }) => cluster)
+  /** `outcomes` in the order of the questions. */
+  #rememberAbsent(level: Level, questions: readonly Question[], outcomes: readonly Outcome<SearchAnswer>[]): void {
     const absent = new Map<string, Set<string>>()
-    for (const outcome of outcomes) {
+    for (const [index, outcome] of outcomes.entries()) {
       if (outcome.status !== 'ok' || outcome.value.truncated) continue
-      const present = new Set(found.get(outcome.cluster)?.map(({ row }) => firstString(row, uidTag[level])))
-      const list = lists.entries().find(([{ id }]) => id === outcome.cluster)?.[1] ?? []
-      for (const uid of list) if (!present.has(uid)) getOrAdd(absent, uid).add(outcome.cluster)
+      const present = new Set(outcome.value.rows.map((row) => firstString(row, uidTag[level])))
+      for (const uid of questions[index]?.uids ?? []) if (!present.has(uid)) getOrAdd(absent, uid).add(outcome.cluster)
     }
     for (const [uid, clusters] of absent) this.#absent.set(uid, clusters.union(this.#absent.get(uid) ?? nowhere))
   }
+}
+
+/** What a cluster is asked: whether it has copies of these. */
+interface Question {
+  readonly plan: ClusterPlan
+  readonly uids: readonly string[]
 }
 
 const isSettled = ({ cluster: { id } }: ClusterPlan, copies: readonly Copy[], absent: ReadonlySet<string>): boolean =>

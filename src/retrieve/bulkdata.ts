@@ -1,7 +1,9 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import type { Cluster, Target } from '../clusters/cluster.ts'
+import { uidsIn } from '../clusters/target.ts'
+import { chained } from '../core/chained.ts'
 import { badRequest } from '../core/errors.ts'
-import { type Dataset, firstString, mapAttributes } from '../dicom/dataset.ts'
+import { type Dataset, mapAttributes } from '../dicom/dataset.ts'
 import type { Part } from '../dicom/multipart.ts'
 import { tag } from '../dicom/tags.ts'
 import { withPixelData } from './pixeldata.ts'
@@ -47,9 +49,7 @@ export interface ProxyAddress {
  * tells of the cluster, and says where the pixel data of an image is when the cluster does not.
  */
 export function pointToProxy(dataset: Dataset, cluster: string, { base, key }: ProxyAddress): Dataset {
-  const [study, series, sop] = [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID].map((it) =>
-    firstString(dataset, it),
-  )
+  const { study, series, instance: sop } = uidsIn(dataset)
   const instance = `studies/${study}/series/${series}/instances/${sop}`
   const toUrl = (place: BulkdataPlace) => {
     const { element, path } = place
@@ -100,15 +100,10 @@ function placeIn(text: string, instance: string): BulkdataPlace {
  */
 export async function* counted(parts: AsyncIterable<Part>): AsyncGenerator<Part> {
   const rest = parts[Symbol.asyncIterator]()
-  try {
-    const first = await rest.next()
-    if (first.done) return
-    const second = first.value.held && first.value.total === undefined ? await rest.next() : undefined
-    // Of more than two it is enough to know that there are several.
-    yield second ? { ...first.value, total: second.done ? 1 : 2 } : first.value
-    if (second && !second.done) yield second.value
-    yield* { [Symbol.asyncIterator]: () => rest }
-  } finally {
-    await rest.return?.()
-  }
+  const first = await rest.next()
+  if (first.done) return
+  const second = first.value.held && first.value.total === undefined ? await rest.next() : undefined
+  // Of more than two it is enough to know that there are several.
+  const begun = second ? { ...first.value, total: second.done ? 1 : 2 } : first.value
+  yield* chained(second && !second.done ? [begun, second.value] : [begun], rest)
 }

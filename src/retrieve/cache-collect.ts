@@ -1,5 +1,5 @@
+import { chained } from '../core/chained.ts'
 import type { Dataset } from '../dicom/dataset.ts'
-import { replay } from '../dicom/hold-back.ts'
 import type { Part } from '../dicom/multipart.ts'
 import { type InHand, inHandOf, type Piece, pieceOf } from './in-hand.ts'
 import type { RetrieveAnswer } from './service.ts'
@@ -65,7 +65,8 @@ export async function collect<T>(answer: Answer<T>, holding: Holding<T>, room: R
   try {
     for (let step = await items.next(); !step.done; step = await items.next()) {
       const held = await holding.hold(step.value, room)
-      if ('tooLarge' in held) return { ...answer, body: resume([...pieces.map(holding.release), held.tooLarge], items) }
+      if ('tooLarge' in held)
+        return { ...answer, body: chained([...pieces.map(holding.release), held.tooLarge], items) }
       pieces.push(held)
     }
   } catch (thrown) {
@@ -85,15 +86,6 @@ async function* released<T>({ pieces }: InHand, { release }: Holding<T>): AsyncG
   for (const piece of pieces) yield release(piece)
 }
 
-async function* resume<T>(begun: readonly T[], rest: AsyncIterator<T>): AsyncGenerator<T> {
-  try {
-    yield* begun
-    for (let step = await rest.next(); !step.done; step = await rest.next()) yield step.value
-  } finally {
-    await rest.return?.()
-  }
-}
-
 export const holdingParts: Holding<Part> = {
   async hold(part, room) {
     if (!room.allows(part.length ?? 0)) return { tooLarge: part }
@@ -101,11 +93,11 @@ export const holdingParts: Holding<Part> = {
     const source = part.body[Symbol.asyncIterator]()
     for (let step = await source.next(); !step.done; step = await source.next()) {
       chunks.push(step.value)
-      if (!room.take(step.value.byteLength)) return { tooLarge: { ...part, body: replay(chunks, source) } }
+      if (!room.take(step.value.byteLength)) return { tooLarge: { ...part, body: chained(chunks, source) } }
     }
     return pieceOf(part, chunks)
   },
-  release: ({ chunks, ...part }) => ({ ...part, body: replay(chunks) }),
+  release: ({ chunks, ...part }) => ({ ...part, body: chained(chunks) }),
 }
 
 export const holdingDatasets: Holding<Dataset> = {

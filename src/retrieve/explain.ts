@@ -10,7 +10,7 @@ import type { ClusterError, FailureReason } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type Criterion, type Merits, type Ranked, rank, standingsOf } from './choose.ts'
 import { describe } from './failure.ts'
-import type { Locators } from './locate.ts'
+import { holdersOf, type Locators } from './locate.ts'
 
 /** One holder, and why it is asked in its place. */
 export interface HolderReport {
@@ -65,8 +65,7 @@ export async function explain(
   deps: ExplainDependencies,
 ): Promise<RetrieveReport> {
   const { holders, silent } = await deps.locators.for(audience).locate(target.study, signal)
-  const holding = holders.filter(({ series }) => target.series === undefined || series.has(target.series))
-  const ranked = rank(standingsOf(holding, deps.status()), target.series)
+  const ranked = rank(standingsOf(holdersOf(target, holders), deps.status()), target.series)
   using budget = new Budget(deps.clock, signal)
   const clusters = ranked.map(({ holder }) => holder.cluster)
   const outcomes = await fanOut(clusters, budget, (cluster, own) => takeInventory(cluster, target, own))

@@ -131,10 +131,10 @@ export class Locator {
    * Holders likely to have an object, without asking anybody: what was located last, else what the index remembers of
    * the study. A hint only; who finds it wrong goes on with {@link locate}.
    */
-  async likely({ study, series }: Target): Promise<readonly Holder[]> {
-    const recent = this.#recent.get(study)?.location.holders
-    if (recent) return recent.filter((holder) => series === undefined || holder.series.has(series))
-    const known = new Set(await this.#hint(study))
+  async likely(target: Target): Promise<readonly Holder[]> {
+    const recent = this.#recent.get(target.study)?.location.holders
+    if (recent) return holdersOf(target, recent)
+    const known = new Set(await this.#hint(target.study))
     return this.#clusters.flatMap((cluster) => (known.has(cluster.id) ? [{ cluster, series: new Map() }] : []))
   }
 
@@ -183,6 +183,10 @@ export class Locator {
     return location
   }
 }
+
+/** Those who have something of a study or of one of its series. */
+export const holdersOf = ({ series }: Pick<Target, 'series'>, holders: readonly Holder[]): Holder[] =>
+  holders.filter((holder) => series === undefined || holder.series.has(series))
 
 /** More series than any study has. */
 const maxSeries = 10_000

@@ -1,5 +1,6 @@
 import type { FramesRequest, Target } from '../clusters/cluster.ts'
-import { type Dataset, firstString } from '../dicom/dataset.ts'
+import { uidsIn } from '../clusters/target.ts'
+import type { Dataset } from '../dicom/dataset.ts'
 import { frameCount, isImage } from '../dicom/image-attributes.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import { tag } from '../dicom/tags.ts'
@@ -40,9 +41,7 @@ export interface Image {
 export async function imagesIn(datasets: AsyncIterable<Dataset>): Promise<Image[]> {
   const images: Image[] = []
   for await (const dataset of datasets) {
-    const [study, series, instance] = [tag.StudyInstanceUID, tag.SeriesInstanceUID, tag.SOPInstanceUID].map((it) =>
-      firstString(dataset, it),
-    )
+    const { study, series, instance } = uidsIn(dataset)
     const frames = frameCount(dataset)
     if (frames > 0 && isUid(study) && isUid(series) && isUid(instance)) {
       images.push({ target: { study, series, instance }, frames })

@@ -1,5 +1,7 @@
 import type { Cluster, RetrieveRequest, Target } from '../clusters/cluster.ts'
 import { sniffPart } from '../clusters/sniff.ts'
+import { isBelow } from '../clusters/target.ts'
+import { chained } from '../core/chained.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
@@ -18,12 +20,6 @@ export interface Identified extends Item<Part> {
   readonly series: Uid
 }
 
-/** Whether an object says of itself that it lies below a target; what it does not say is not held against it. */
-export const isBelow = (target: Target, study?: string, series?: string, instance?: string): boolean =>
-  (study ?? target.study) === target.study &&
-  (series ?? target.series) === (target.series ?? series) &&
-  (instance ?? target.instance) === (target.instance ?? instance)
-
 /**
  * Instances below a target with the UID each one carries. What a confused archive sends of something else is passed
  * over; a part that is no DICOM file is its fault.
@@ -37,7 +33,7 @@ export async function* identified(
   for await (const part of parts) {
     const { header, body } = await sniffPart(from, part)
     const { studyInstanceUID: study, sopInstanceUID: instance, seriesInstanceUID: series } = header
-    if (!isBelow(target, study, series, instance)) continue
+    if (!isBelow(target, { study, series, instance })) continue
     yield { instance, series, value: await holdBack({ ...part, body }, maxBytes) }
   }
 }
@@ -144,23 +140,5 @@ export async function prime<T>(items: AsyncIterable<T>): Promise<AsyncIterable<T
   const iterator = items[Symbol.asyncIterator]()
   const first = await iterator.next()
   if (first.done) return undefined
-  return primed(first.value, iterator)
-}
-
-async function* primed<T>(first: T, rest: AsyncIterator<T>): AsyncGenerator<T> {
-  let ended = false
-  try {
-    yield first
-    for (;;) {
-      const next = await rest.next()
-      ended = next.done === true
-      if (next.done) return
-      yield next.value
-    }
-  } catch (thrown) {
-    ended = true
-    throw thrown
-  } finally {
-    if (!ended) await rest.return?.()
-  }
+  return chained([first.value], iterator)
 }

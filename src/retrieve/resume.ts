@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib'
+import { chained } from '../core/chained.ts'
 import { ClusterError } from '../core/outcome.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 
@@ -61,7 +62,8 @@ async function behind(sent: Prefix, copy: AsyncIterable<Uint8Array>): Promise<As
       const known = next.value.subarray(0, sent.bytes - read.bytes)
       read.add(known)
       if (read.bytes < sent.bytes) continue
-      if (read.equals(sent)) return after(next.value.subarray(known.byteLength), source)
+      const further = next.value.subarray(known.byteLength)
+      if (read.equals(sent)) return chained(further.byteLength > 0 ? [further] : [], source)
       await source.return?.()
       return undefined
     }
@@ -69,11 +71,6 @@ async function behind(sent: Prefix, copy: AsyncIterable<Uint8Array>): Promise<As
     if (thrown instanceof ClusterError) return undefined
     throw thrown
   }
-}
-
-async function* after(first: Uint8Array, rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
-  if (first.byteLength > 0) yield first
-  yield* { [Symbol.asyncIterator]: () => rest }
 }
 
 /** Where copies of an instance differ if they do: in the attributes before the pixels. */

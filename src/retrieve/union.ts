@@ -76,8 +76,8 @@ export interface RelayOptions extends AttemptsOptions {
  * Yields every instance of the union once. Sources are asked in their order for what is still missing; one that fails
  * loses its turn and the others complete the answer; those that broke down get one more try, instance by instance,
  * since one bad instance can spoil an archive's whole answer. When the client has to wait for a source, the others
- * help; when nobody is left, those that may be back in a moment are waited for. Throws when something is left that nobody gave: before the first instance what the sources' failures amount to,
- * later that the answer cannot be completed.
+ * help; when nobody is left, those that may be back in a moment are waited for. Throws when something is left that
+ * nobody gave: before the first instance what the sources' failures amount to, later that the answer cannot be completed.
  */
 export async function* relayUnion<T>(
   target: Target,

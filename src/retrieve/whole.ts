@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import type { ClusterError } from '../core/outcome.ts'
 import { describe, incompleteBecause, noHolderLeft } from './failure.ts'
 import { countOf, Inventories } from './inventories.ts'
-import type { Holder, Locators, StudyLocation } from './locate.ts'
+import { type Holder, holdersOf, type Locators, type StudyLocation } from './locate.ts'
 import { prime } from './relay.ts'
 import type { Requester, RetrieveAnswer } from './service.ts'
 import { relaySole } from './sole.ts'
@@ -38,7 +38,7 @@ export class Wholes {
   ): Promise<RetrieveAnswer<AsyncIterable<T>>> {
     const locator = this.#deps.locators.for(audience)
     const location = await locator.locate(target.study, signal)
-    const holding = holdersOf(target, location)
+    const holding = holdersOf(target, location.holders)
     const [sole] = holding
     if (!sole) throw noHolderLeft(describe(target), location.silent)
     const options = { clock: this.#deps.clock, signal }
@@ -66,14 +66,11 @@ export class Wholes {
 
   async #plan(target: Target, located: StudyLocation, signal: AbortSignal): Promise<Union> {
     using budget = new Budget(this.#deps.clock, signal)
-    const ranking = this.#deps.rank(holdersOf(target, located), target.series)
+    const ranking = this.#deps.rank(holdersOf(target, located.holders), target.series)
     const union = await planUnion(target, ranking, this.#inventories, budget)
     return { ...union, silent: [...located.silent, ...union.silent] }
   }
 }
-
-const holdersOf = ({ series }: Target, { holders }: StudyLocation): Holder[] =>
-  holders.filter((holder) => series === undefined || holder.series.has(series))
 
 /** 206 when it cannot be told whether it is all there is. */
 const asFarAsKnown = (doubts: readonly ClusterError[]): Omit<RetrieveAnswer<never>, 'body'> => ({
