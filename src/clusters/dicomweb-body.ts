@@ -1,5 +1,6 @@
 import { pipeline, type Readable, type Transform } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
+import { slabs } from '../core/slabs.ts'
 
 /** What is read of an answer nobody wants, and for how long, so that its connection can be used again. */
 const maxDiscardBytes = 64 * 1024
@@ -34,10 +35,13 @@ export class Body implements AsyncIterable<Uint8Array> {
       const decoder = this.#decoder()
       if (decoder) return yield* this.#through(decoder)
       const chunks: AsyncIterable<Buffer> = this.#wire.iterator({ destroyOnReturn: false })
+      const reading = slabs.reading()
       for await (const chunk of chunks) {
         this.#hooks.received(chunk.length)
+        reading.lent(chunk)
         yield chunk
       }
+      reading.ended()
     } catch (thrown) {
       // It may have been refused before it was looked at.
       this.#wire.destroy()

@@ -5,9 +5,11 @@ import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import { ClusterError, type FailureReason } from '../core/outcome.ts'
 import { currentRequest } from '../core/request-context.ts'
+import { slabs } from '../core/slabs.ts'
 import { Slots } from '../core/slots.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { productVersion } from '../core/version.ts'
+import type { PartLengths } from '../dicom/multipart-message.ts'
 import { type Patience, patienceFactor } from './cluster.ts'
 import { createCredentials, readTlsMaterial } from './credentials.ts'
 import type { Credentials } from './credentials-header.ts'
@@ -20,6 +22,10 @@ const maxHeaderBytes = 32 * 1024
 const waitingPerConnection = 32
 /** Larger reads than the default cost fewer turns of the event loop. */
 const readAheadBytes = 256 * 1024
+/** How long the lengths of parts are looked at with suspicion after one was wrong, for which any broken answer may be. */
+const suspicionMs = 10 * 60_000
+/** How connections read: not more than one read ahead, since several would be copied into one. */
+const reading = { highWaterMark: 1, onread: slabs.onread }
 /** An archive may index all of a request before it answers a STOW-RS. */
 const storeAnswerTimeoutMs = 60_000
 
@@ -62,6 +68,8 @@ export class DicomwebClient {
   readonly cluster: string
   /** Path of the DICOMweb root on its host, without a trailing slash. */
   readonly rootPath: string
+  /** Whether the archive is known to tell the truth about them, or not yet to lie. */
+  readonly partLengths: PartLengths
   readonly #config: ClusterConfig
   readonly #deps: ClientDeps
   readonly #pool: Pool
@@ -77,6 +85,7 @@ export class DicomwebClient {
     this.rootPath = url.pathname.replace(/\/+$/, '')
     this.#config = config
     this.#deps = deps
+    this.partLengths = believedUnlessWrong(deps.clock)
     this.#slots = new Slots(config.maxConnections, config.maxConnections * waitingPerConnection)
     // Before the credentials: it says which key names a file that cannot be read.
     const tls = readTlsMaterial(config)
@@ -86,7 +95,7 @@ export class DicomwebClient {
       // One request on a connection, so that a lost one takes no other with it.
       pipelining: 1,
       allowH2: false,
-      connect: { timeout: config.timeoutMs, ...tls },
+      connect: { timeout: config.timeoutMs, ...tls, ...reading },
       bodyTimeout: config.idleTimeoutMs,
       maxHeaderSize: maxHeaderBytes,
       keepAliveTimeout: 4000,
@@ -221,6 +230,18 @@ export class DicomwebClient {
       discard: () => body.discard(),
       cancel: () => body.cancel(),
     }
+  }
+}
+
+function believedUnlessWrong(clock: Clock): PartLengths {
+  let suspectedUntil = 0
+  return {
+    get areBelieved() {
+      return clock.now() >= suspectedUntil
+    },
+    wereWrong: () => {
+      suspectedUntil = clock.now() + suspicionMs
+    },
   }
 }
 

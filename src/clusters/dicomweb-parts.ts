@@ -1,5 +1,5 @@
 import type { Limits } from '../config/schema.ts'
-import { type Part, type Parts, readMultipart } from '../dicom/multipart.ts'
+import { type MultipartLimits, type Part, type Parts, readMultipart } from '../dicom/multipart.ts'
 import type { DicomwebClient, Exchange } from './dicomweb-client.ts'
 
 export interface PartsOptions {
@@ -13,7 +13,7 @@ export interface PartsOptions {
  */
 export function readParts(client: DicomwebClient, exchange: Exchange, options: PartsOptions): Parts {
   const parts = isMultipart(exchange.contentType)
-    ? multipart(exchange, options.limits)
+    ? multipart(exchange, { ...options.limits, lengths: client.partLengths })
     : single(exchange, options.limits)
   const explained = (thrown: unknown): never => {
     exchange.cancel()
@@ -47,8 +47,8 @@ export async function* concatenated(first: Parts, next: readonly (() => Promise<
 
 export const isMultipart = (contentType: string): boolean => /^\s*multipart\//i.test(contentType)
 
-const multipart = (exchange: Exchange, { maxParts, maxPartBytes }: Limits): AsyncGenerator<Part, void> =>
-  readMultipart(exchange.body, boundaryOf(exchange.contentType), { maxParts, maxPartBytes })
+const multipart = (exchange: Exchange, limits: MultipartLimits): AsyncGenerator<Part, void> =>
+  readMultipart(exchange.body, boundaryOf(exchange.contentType), limits)
 
 /** The boundary parameter, empty when there is none. Archives put parameters with semicolons into a quoted `type`. */
 function boundaryOf(contentType: string): string {

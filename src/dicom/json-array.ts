@@ -1,3 +1,4 @@
+import { slabs } from '../core/slabs.ts'
 import { WireError } from './wire-error.ts'
 
 export interface JsonArrayLimits {
@@ -8,6 +9,8 @@ export interface JsonArrayLimits {
 }
 
 const byteOrderMark = [0xef, 0xbb, 0xbf]
+/** Of text that becomes elements at a time, which take several times as much. */
+const batchBytes = 64 * 1024
 /** Far beyond sequences of any real dataset; keeps recursion over an element bounded. */
 const maxDepth = 256
 
@@ -21,7 +24,7 @@ const CLOSE_OBJECT = 0x7d
 
 /**
  * The elements of a JSON array (DICOM JSON, PS3.18 annex F) as they arrive, so that memory holds one element and one
- * chunk: those that end in one chunk come together, in order. An empty body has no elements, as the body of a 204.
+ * chunk: those that end in one piece of it come together, in order. Chunks are given back to {@link slabs}. An empty body has no elements, as the body of a 204.
  *
  * Throws {@link WireError}: `truncated` when the body ends before the array does, `malformed` when it is something
  * else, such as an object or a page of HTML.
@@ -32,8 +35,11 @@ export async function* readJsonBatches(
 ): AsyncGenerator<readonly unknown[], void, undefined> {
   const scanner = new ArrayScanner(limits)
   for await (const chunk of body) {
-    const elements = scanner.scan(chunk)
-    if (elements.length > 0) yield elements
+    for (let at = 0; at < chunk.byteLength; at += batchBytes) {
+      const elements = scanner.scan(chunk.subarray(at, at + batchBytes))
+      if (elements.length > 0) yield elements
+    }
+    slabs.release(chunk)
   }
   scanner.end()
 }
@@ -51,7 +57,7 @@ class ArrayScanner {
   #state: 'before' | 'first' | 'element' | 'after' = 'before'
   /** Received so far, the chunk being scanned not included. */
   #bytes = 0
-  /** What earlier chunks held of the element being read. */
+  /** What earlier chunks held of the element being read, copied. */
   #pieces: Uint8Array[] = []
   #pieceBytes = 0
   #depth = 0
@@ -102,7 +108,7 @@ class ArrayScanner {
     const complete = count > 0 ? this.#parse(chunk.subarray(start, begin - 1), count) : []
     if (count > 0) this.#state = 'element'
     this.#admit(chunk.length - begin)
-    if (begin < chunk.length) this.#pieces.push(chunk.subarray(begin))
+    if (begin < chunk.length) this.#pieces.push(Buffer.from(chunk.subarray(begin)))
     return complete
   }
 

@@ -1,4 +1,5 @@
 import { LinkError } from '../core/errors.ts'
+import { slabs } from '../core/slabs.ts'
 import { WireError } from './wire-error.ts'
 
 const maxHeaderBytes = 16 * 1024
@@ -14,6 +15,13 @@ const whiteSpace: ReadonlySet<number> = new Set([0x20, 0x09, CR, LF])
 const nothing: Buffer = Buffer.alloc(0)
 
 export const tooLarge = (what: string): WireError => new WireError('too-large', `multipart body: ${what}`)
+
+/** Whether a sender's `Content-Length` of a part spares the search for the boundary behind it. */
+export interface PartLengths {
+  readonly areBelieved: boolean
+  /** To be called when a part was not as long as that. */
+  wereWrong(): void
+}
 
 /**
  * A multipart message that is being received: preamble, then header and content of one part after the other, then
@@ -34,11 +42,15 @@ export class Message {
   /** Of the content being read. */
   #bytes = 0
   #inContent = true
+  /** Of the content being read, when it is believed: looked at again when so much of it has come. */
+  #announced: number | undefined
   #parts = 0
   #failure: unknown
+  readonly #lengths: PartLengths | undefined
 
-  constructor(source: AsyncIterator<Uint8Array>, boundary: string) {
+  constructor(source: AsyncIterator<Uint8Array>, boundary: string, lengths?: PartLengths) {
     this.#source = source
+    this.#lengths = lengths
     this.#boundary = Buffer.from(`--${boundary}`, 'latin1')
     this.#delimiter = Buffer.concat([Buffer.from('\n'), this.#boundary])
   }
@@ -56,6 +68,7 @@ export class Message {
   /** Reads the header of the next part; names in lower case, the first one of a name. */
   async readHeaders(): Promise<ReadonlyMap<string, string>> {
     const headers = parseHeaders(await this.#headerLines())
+    this.#announced = this.#lengths?.areBelieved ? lengthIn(headers) : undefined
     this.#bytes = 0
     this.#inContent = true
     this.#parts += 1
@@ -75,6 +88,7 @@ export class Message {
   /** Reads what follows the closing boundary, so that the connection can be used again. */
   async readEpilogue(): Promise<void> {
     for (let bytes = this.#buffer.length; bytes <= maxSurroundingBytes; bytes += this.#buffer.length) {
+      slabs.release(this.#buffer)
       this.#buffer = nothing
       if (!(await this.#receive())) return
     }
@@ -92,7 +106,7 @@ export class Message {
 
   async #skip(limit: number, what: string): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure
-    while (this.#inContent) await this.#content(limit, what)
+    while (this.#inContent) slabs.release(await this.#content(limit, what))
   }
 
   async *#contentOf(part: number, limit: number): AsyncGenerator<Uint8Array, void, undefined> {
@@ -108,14 +122,23 @@ export class Message {
   /** The next bytes of the content before the delimiter; clears `#inContent` when the delimiter has been consumed. */
   async #content(limit: number, what: string): Promise<Buffer> {
     try {
-      const bytes = this.#take() ?? (await this.#takeMore(what))
+      const announced = this.#announced ?? 0
+      const left = announced - this.#bytes
+      const bytes = (left > 0 ? this.#takeUnseen(left) : this.#take()) ?? (await this.#takeMore(what))
       this.#bytes += bytes.length
       if (this.#bytes > limit) throw tooLarge(`more than ${limit} bytes before ${what}`)
+      if (announced > 0 && this.#bytes > announced) throw new WireError('malformed', wrongLength)
       return bytes
     } catch (error) {
+      if (this.#announced !== undefined && error instanceof WireError) this.#lengths?.wereWrong()
       this.#failure = error
       throw error
     }
+  }
+
+  /** So many bytes of content at most, whatever is in them; the delimiter has to follow behind the last one. */
+  #takeUnseen(most: number): Buffer | undefined {
+    return this.#takeUpTo(Math.min(this.#buffer.length, this.#lineEnd + most))
   }
 
   async #takeMore(what: string): Promise<Buffer> {
@@ -142,14 +165,18 @@ export class Message {
     // What may be a line end of the delimiter is not given away before it is known to be none.
     if (end <= this.#lineEnd) return undefined
     const bytes = this.#buffer.subarray(this.#lineEnd, end)
+    slabs.release(this.#buffer.subarray(0, this.#lineEnd))
     this.#buffer = this.#buffer.subarray(end)
     this.#lineEnd = 0
     return bytes
   }
 
   #takeLast(at: number, next: { readonly offset: number; readonly closing: boolean }): Buffer {
-    const bytes = this.#buffer.subarray(this.#lineEnd, Math.max(at, this.#lineEnd))
+    const end = Math.max(at, this.#lineEnd)
+    const bytes = this.#buffer.subarray(this.#lineEnd, end)
     if (!next.closing) this.#learnLineEnd(next.offset)
+    slabs.release(this.#buffer.subarray(0, this.#lineEnd))
+    slabs.release(this.#buffer.subarray(end, next.offset))
     this.#buffer = this.#buffer.subarray(next.offset)
     this.#lineEnd = 0
     this.#inContent = false
@@ -209,6 +236,7 @@ export class Message {
         return lines
       }
       lines.push(this.#buffer.toString('latin1', 0, contentEnd))
+      slabs.release(this.#buffer.subarray(0, end + 1))
       this.#buffer = this.#buffer.subarray(end + 1)
       used += end + 1
     }
@@ -245,6 +273,13 @@ export class Message {
       throw error
     }
   }
+}
+
+const wrongLength = 'multipart body: a part is not as long as its header says'
+
+function lengthIn(headers: ReadonlyMap<string, string>): number | undefined {
+  const length = Number(headers.get('content-length') ?? Number.NaN)
+  return Number.isSafeInteger(length) && length > 0 ? length : undefined
 }
 
 function parseHeaders(lines: readonly string[]): Map<string, string> {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { Message, tooLarge } from './multipart-message.ts'
+import { slabs } from '../core/slabs.ts'
+import { Message, type PartLengths, tooLarge } from './multipart-message.ts'
 import { WireError } from './wire-error.ts'
 
 /** One object of a multipart answer: an instance, a frame, a picture, an item of bulk data. */
@@ -27,13 +28,16 @@ export type Parts = AsyncIterable<Part>
 export interface MultipartLimits {
   readonly maxParts: number
   readonly maxPartBytes: number
+  /** Absent: a boundary is looked for, whatever length a part is said to have. */
+  readonly lengths?: PartLengths
 }
 
 /**
  * Reads a `multipart/related` body (RFC 2046 section 5.1) as it arrives, holding one chunk at a time and handing out
  * views of it. Forgiving where senders differ: preamble or none, line ends of LF alone, boundaries of any length,
  * parts without headers, no parts at all. A part whose body is left before its end is skipped. `Content-Length` of a
- * part is not believed, so `length` is never set. Ends once the body has been read to its end.
+ * part says where to look for its end, if anything, and an end that is not there is an error; `length` is never set.
+ * Ends once the body has been read to its end.
  *
  * Throws {@link WireError}, from the loop over parts or from the body of a part.
  */
@@ -43,7 +47,7 @@ export async function* readMultipart(
   limits: MultipartLimits,
 ): AsyncGenerator<Part, void, undefined> {
   if (boundary === '') throw new WireError('malformed', 'multipart body: its content type names no boundary')
-  const message = new Message(body[Symbol.asyncIterator](), boundary)
+  const message = new Message(body[Symbol.asyncIterator](), boundary, limits.lengths)
   try {
     await message.readPreamble()
     for (let parts = 1; !message.closed; parts++) {
@@ -89,6 +93,7 @@ async function* writePart(part: Part, delimiter: string): AsyncGenerator<Uint8Ar
       yield chunk
     } else {
       yield Buffer.concat([header, chunk])
+      slabs.release(chunk)
     }
     header = undefined
   }

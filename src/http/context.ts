@@ -8,6 +8,7 @@ import type { Principal } from './principal.ts'
 /** A body on its way: its first chunk is there, so that what fails before it still gets a proper error answer. */
 export interface Stream {
   readonly first: IteratorResult<Uint8Array>
+  /** Gives its chunks away: nobody else may look at them later. */
   readonly rest: AsyncIterator<Uint8Array>
   /** Bytes in the whole body when known: becomes Content-Length. */
   readonly length?: number

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { LinkError } from '../core/errors.ts'
+import { slabs } from '../core/slabs.ts'
 import type { Stream } from './context.ts'
 
 /** Takes the first chunk, so that what fails before anything is sent can still become an error answer. */
@@ -40,7 +41,7 @@ export async function pump(stream: Stream, outgoing: ServerResponse, options: Pu
       options.signal.throwIfAborted()
       sent += step.value.byteLength
       if (sent > (stream.length ?? sent)) break
-      const isFull = !outgoing.write(step.value)
+      const isFull = !write(outgoing, step.value)
       const next = stream.rest.next()
       // Should the client be gone, how this ends is of no interest.
       next.catch(() => undefined)
@@ -57,6 +58,10 @@ export async function pump(stream: Stream, outgoing: ServerResponse, options: Pu
     throw error
   }
 }
+
+/** Chunks of a stream are nobody else's: their memory is given back when it has gone out. */
+const write = (outgoing: ServerResponse, chunk: Uint8Array): boolean =>
+  outgoing.write(chunk, () => slabs.release(chunk))
 
 /** Ends an answer and waits until all of it has gone out. Throws as {@link pump} does. */
 export async function finish(outgoing: ServerResponse, options: PumpOptions): Promise<void> {

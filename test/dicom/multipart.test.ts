@@ -51,6 +51,46 @@ const usualParts = [
   { contentType: 'image/jpeg', text: 'second' },
 ]
 
+/** A part with this length in its header, between two others. */
+const withLength = (length: string, content: string) =>
+  `--b\r\n\r\nfirst\r\n--b\r\nContent-Length: ${length}\r\n\r\n${content}\r\n--b\r\n\r\nlast\r\n--b--\r\n`
+
+/** What comes of it in chunks of so many bytes, and whether the length was found to be wrong. */
+async function believing(text: string, chunkBytes: number) {
+  let wrong = 0
+  const lengths = { areBelieved: true, wereWrong: () => wrong++ }
+  const pieces = text.match(new RegExp(`.{1,${chunkBytes}}`, 'gs')) ?? []
+  const outcome = await readAll(chunks(...pieces), 'b', { ...roomy, lengths }).then(
+    (parts) => parts.map((part) => part.text),
+    (error: unknown) => (error as WireError).kind,
+  )
+  return { outcome, wrong }
+}
+
+describe.each([1, 7, 20, 1000])('lengths of parts that are believed, in chunks of %i', (chunkBytes) => {
+  test('spare the search: what looks like a boundary is content', async () => {
+    const content = 'a\r\n--b\r\nb'
+    const found = await believing(withLength(String(content.length), content), chunkBytes)
+    expect(found).toEqual({ outcome: ['first', content, 'last'], wrong: 0 })
+  })
+
+  test.each(['0', '-3', '', 'many', '1e99'])('are passed over when they are none: %j', async (length) => {
+    expect(await believing(withLength(length, 'content'), chunkBytes)).toEqual({
+      outcome: ['first', 'content', 'last'],
+      wrong: 0,
+    })
+  })
+
+  test('are an error when the part goes on', async () => {
+    expect(await believing(withLength('4', 'content'), chunkBytes)).toEqual({ outcome: 'malformed', wrong: 1 })
+  })
+
+  test('are an error when the part ends before', async () => {
+    expect(await believing(withLength('10', 'content'), chunkBytes)).toEqual({ outcome: 'malformed', wrong: 1 })
+    expect(await believing(withLength('1000', 'content'), chunkBytes)).toEqual({ outcome: 'truncated', wrong: 1 })
+  })
+})
+
 describe('reading a multipart body', () => {
   test.each([
     ['a plain one', usual],

@@ -59,19 +59,17 @@ const below = (series: string | undefined, instance: string | undefined) => (it:
 const boundary = 'images-follow-here'
 
 function multipart(type: string, parts: readonly (readonly Buffer[])[]): Message {
-  const delimiter = `--${boundary}\r\nContent-Type: ${type}\r\n\r\n`
-  const pieces = parts.flatMap(([first = Buffer.alloc(0), ...rest], index) => [
+  const pieces = parts.flatMap(([first = Buffer.alloc(0), ...rest], index) => {
+    const length = rest.reduce((sum, piece) => sum + piece.length, first.length)
+    // As Orthanc writes it.
+    const header = `Content-Type: ${type}\r\nContent-Length: ${length}\r\nMIME-Version: 1.0\r\n\r\n`
+    const delimiter = Buffer.from(`${index === 0 ? '' : '\r\n'}--${boundary}\r\n${header}`)
     // Small pieces become one, so that there are fewer to write.
-    ...(rest.length > 0
-      ? [Buffer.concat([delimiterOf(delimiter, index), first])]
-      : [delimiterOf(delimiter, index), first]),
-    ...rest,
-  ])
+    return [...(rest.length > 0 ? [Buffer.concat([delimiter, first])] : [delimiter, first]), ...rest]
+  })
   const end = Buffer.from(`\r\n--${boundary}--\r\n`)
   return message('200 OK', `multipart/related; type="${type}"; boundary=${boundary}`, [...pieces, end])
 }
-
-const delimiterOf = (delimiter: string, index: number) => Buffer.from(`${index === 0 ? '' : '\r\n'}${delimiter}`)
 
 function message(status: string, contentType: string, pieces: readonly Buffer[]): Message {
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0)
