@@ -259,8 +259,17 @@ export class Message {
     if (next.done) return false
     const { value } = next
     const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    // Before content that is known to come, a line end is all there is to the end of the header.
+    if (this.#announced !== undefined && this.#bytes === 0 && this.#buffer.length === this.#lineEnd)
+      this.#forgetLineEnd()
     this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk])
     return true
+  }
+
+  #forgetLineEnd(): void {
+    slabs.release(this.#buffer)
+    this.#buffer = nothing
+    this.#lineEnd = 0
   }
 
   async #next(): Promise<IteratorResult<Uint8Array>> {
