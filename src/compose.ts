@@ -36,6 +36,8 @@ import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
 import { createRenderer, type Renderer } from './render/renderer.ts'
 import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
+import { updatesOf } from './replicate/targets.ts'
+import { travelsUnless } from './replicate/travels.ts'
 import { createStoreService } from './store/service.ts'
 
 /** The composition root: implementations meet here and nowhere else. */
@@ -168,14 +170,16 @@ function replicationOf(config: Config, { db, clusters, index, log, metrics }: Lo
     fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, retryInMs),
     release: (job) => jobs.releaseConverge(db, job),
   }
-  const targets = config.clusters.flatMap(({ id, role, updates }) => {
-    const cluster = clusters.get(id)
-    return role === 'linked' && updates !== 'none' && cluster ? [{ cluster, updates }] : []
+  const targets = config.clusters.flatMap((configured) => {
+    const cluster = clusters.get(configured.id)
+    const updates = updatesOf(configured)
+    return updates !== 'none' && cluster ? [{ cluster, updates }] : []
   })
   const sourcesFor = (study: Uid, target: string) => replicationSources(db, clusters.all, study, target)
   const { maxBufferedPartBytes } = config.limits
   const { found } = index
-  const common = { clock, log, telemetry: metrics, pace, maxBufferedPartBytes }
+  const travels = travelsUnless(config.replication.stays)
+  const common = { clock, log, telemetry: metrics, pace, maxBufferedPartBytes, travels }
   return createReplication({ targets, sourcesFor, queue, found, ...common })
 }
 

@@ -178,6 +178,15 @@ const file = z.strictObject({
   limits: limits.prefault({}),
   /** What becomes of an answer that lacks a cluster, by who asks: a warning in it, or an error instead of it. */
   partial: z.strictObject({ internal: partial.default('warn'), external: partial.default('warn') }).prefault({}),
+  replication: z
+    .strictObject({
+      /** Classes whose instances stay where they are: UIDs, or keywords of the Secondary Capture classes. */
+      stays: z
+        .array(z.string().regex(/^([0-9.]{1,64}|[A-Za-z]{1,64})$/, 'a SOP Class UID, or the keyword of one'))
+        .max(1000)
+        .default([]),
+    })
+    .prefault({}),
   /** Tables for specialty and body part; absent: the ones shipped in examples/mappings.yaml. */
   mappings: filePath.optional(),
   /** Serve the OHIF viewer at `/`. */

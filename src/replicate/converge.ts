@@ -1,9 +1,11 @@
-import type { Cluster, InstanceUpload, StoreResult, Target } from '../clusters/cluster.ts'
-import { type Inventory, takeInventory } from '../clusters/inventory.ts'
+import type { Cluster, InstanceUpload, StoreResult } from '../clusters/cluster.ts'
+import type { ListedInstance } from '../clusters/inventory.ts'
 import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { type Holdings, holdingsOf, whatLacks } from './holdings.ts'
+import type { Travels } from './travels.ts'
 
 export interface ConvergeResult {
   /** Instances the target acknowledged in this run. */
@@ -19,6 +21,8 @@ export interface ConvergeOptions {
   readonly sources: readonly Cluster[]
   /** False: only a target that holds something of the study already gets the rest (`updates: holders`). */
   readonly startsStudies: boolean
+  /** What does not travel is not sent, and not missed: the run succeeds without it. */
+  readonly travels: Travels
   /** Bytes of an instance read whole before the target sees it, so that one that cannot be read does no harm. */
   readonly maxBufferedPartBytes: number
 }
@@ -35,12 +39,12 @@ export async function converge(
   options: ConvergeOptions,
   signal: AbortSignal,
 ): Promise<ConvergeResult> {
-  const held = await takeInventory(target, { study }, signal)
+  const held = await holdingsOf(target, study, signal)
   if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [], held: new Map([[target.id, 0]]) }
   const failures: unknown[] = []
   const holdings = await inventoriesOf(options.sources, study, failures, signal)
-  const missing = whatIsMissing(study, holdings, held)
-  const uploads = readAll(missing, options.maxBufferedPartBytes, failures, signal)
+  const missing = whatIsMissing(holdings, held, options.travels)
+  const uploads = readAll(missing, options, failures, signal)
   const results = missing.length > 0 ? await target.store(uploads, signal) : []
   const refused = permanentRefusals(target, results)
   if (failures.length > 0) throw failures[0]
@@ -51,7 +55,7 @@ export async function converge(
 
 interface Holding {
   readonly cluster: Cluster
-  readonly inventory: Inventory
+  readonly inventory: Holdings
 }
 
 async function inventoriesOf(
@@ -60,7 +64,7 @@ async function inventoriesOf(
   failures: unknown[],
   signal: AbortSignal,
 ): Promise<Holding[]> {
-  const taken = await Promise.allSettled(sources.map((cluster) => takeInventory(cluster, { study }, signal)))
+  const taken = await Promise.allSettled(sources.map((cluster) => holdingsOf(cluster, study, signal)))
   failures.push(...taken.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : [])))
   return sources.flatMap((cluster, index): Holding[] => {
     const outcome = taken[index]
@@ -69,34 +73,33 @@ async function inventoriesOf(
 }
 
 interface Missing {
-  readonly target: Required<Target>
+  readonly target: ListedInstance
   readonly holders: readonly Cluster[]
 }
 
-function whatIsMissing(study: Uid, holdings: readonly Holding[], held: Inventory): Missing[] {
-  const union = new Map(holdings.flatMap(({ inventory }) => [...inventory]))
-  return [...union].flatMap(([instance, series]): Missing[] => {
-    if (held.has(instance)) return []
-    const holders = holdings.filter(({ inventory }) => inventory.has(instance)).map(({ cluster }) => cluster)
-    return [{ target: { study, series, instance }, holders }]
+function whatIsMissing(holdings: readonly Holding[], held: Holdings, travels: Travels): Missing[] {
+  const others = holdings.map(({ inventory }) => inventory)
+  return whatLacks(held, others, travels).map((target) => {
+    const holders = holdings.filter(({ inventory }) => inventory.has(target.instance)).map(({ cluster }) => cluster)
+    return { target, holders }
   })
 }
 
-/** What cannot be read is passed over and noted. */
+/** What cannot be read is passed over and noted; what turns out not to travel is passed over. */
 async function* readAll(
   missing: readonly Missing[],
-  maxBytes: number,
+  { travels, maxBufferedPartBytes }: ConvergeOptions,
   failures: unknown[],
   signal: AbortSignal,
 ): AsyncGenerator<InstanceUpload> {
   for (const { target, holders } of missing) {
-    const opened = await openAtAny(holders, target, maxBytes, signal)
+    const opened = await openAtAny(holders, target, maxBufferedPartBytes, signal)
     if (opened instanceof ClusterError) {
       failures.push(opened)
       continue
     }
     try {
-      yield opened.upload
+      if (travels(opened.upload.header.sopClassUID)) yield opened.upload
     } finally {
       await opened.close()
     }
@@ -111,7 +114,7 @@ interface Opened {
 /** The instance from the first holder that delivers it, or why the last one did not. */
 async function openAtAny(
   holders: readonly Cluster[],
-  target: Required<Target>,
+  target: ListedInstance,
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Opened | ClusterError> {
@@ -127,7 +130,7 @@ async function openAtAny(
   return failure
 }
 
-async function open(holder: Cluster, target: Required<Target>, maxBytes: number, signal: AbortSignal): Promise<Opened> {
+async function open(holder: Cluster, target: ListedInstance, maxBytes: number, signal: AbortSignal): Promise<Opened> {
   const request = { kind: 'instances', target, transferSyntax: '*', patient: true } as const
   const parts = (await holder.retrieve(request, signal))[Symbol.asyncIterator]()
   const close = async () => void (await parts.return?.())

@@ -6,6 +6,7 @@ import { toError } from '../core/errors.ts'
 import type { Log, Telemetry } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { converge } from './converge.ts'
+import type { Travels } from './travels.ts'
 
 /** One claimed job: this process alone works on it while the lease holds. */
 export interface Job {
@@ -53,6 +54,7 @@ export interface ReplicationDependencies<J extends Job> {
   readonly telemetry: Telemetry
   readonly pace: Pace
   readonly maxBufferedPartBytes: number
+  readonly travels: Travels
 }
 
 export interface Pace {
@@ -169,6 +171,7 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
       sources,
       startsStudies: target.updates === 'all',
       maxBufferedPartBytes: deps.maxBufferedPartBytes,
+      travels: deps.travels,
     }
     const { sent, refused, held } = await converge(study, target.cluster, options, signal)
     deps.found(study, held)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { type ConvergeOptions, converge } from '../../src/replicate/converge.ts'
+import { travelsUnless } from '../../src/replicate/travels.ts'
 import { madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
 
@@ -11,6 +12,7 @@ const options = (sources: MemoryCluster[], more: Partial<ConvergeOptions> = {}):
   sources,
   startsStudies: true,
   maxBufferedPartBytes: 1024 * 1024,
+  travels: travelsUnless([]),
   ...more,
 })
 
@@ -81,5 +83,19 @@ describe('converging a study on a cluster', () => {
       reason: 'unreachable',
     })
     expect(target.held.size).toBe(3)
+  })
+  it.each([
+    ['listed with its class', { '00080016': ['1.2.840.10008.5.1.4.1.1.7'] }, 0],
+    ['listed without it, as its file says', {}, 1],
+  ])('leaves an instance of a class that stays where it is, %s, and succeeds', async (_, row, opened) => {
+    const [capture, cine] = [madeInstance({ study }), madeInstance({ study, frames: 2 })]
+    const [home, target] = [new MemoryCluster('home').add(capture, row).add(cine), cluster('target', [])]
+    const travels = travelsUnless(['SecondaryCaptureImageStorage'])
+    const run = () => converge(study, target, options([home], { travels }), signal)
+    expect(await run()).toMatchObject({ sent: 1, refused: [] })
+    expect([...target.held.keys()]).toEqual([cine.instance])
+    expect(await run()).toMatchObject({ sent: 0, refused: [] })
+    const read = home.retrieves.filter((it) => 'target' in it && it.target.instance === capture.instance)
+    expect(read.length > 0).toBe(opened > 0)
   })
 })

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { noLog, noTelemetry } from '../../src/core/telemetry.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
-import { createReplication, type Job, type JobQueue } from '../../src/replicate/service.ts'
+import { createReplication, type Job, type JobQueue, type ReplicationTarget } from '../../src/replicate/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { madeInstance } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
@@ -50,13 +50,13 @@ class RecordingQueue implements JobQueue<Job> {
   }
 }
 
-function setup() {
+function setup(updates: ReplicationTarget['updates'] = 'all') {
   const made = madeInstance()
   const [home, target] = [new MemoryCluster('home', { role: 'home' }).add(made), new MemoryCluster('target')]
   const [queue, clock] = [new RecordingQueue(), new FakeClock()]
   const found: [Uid, Record<string, number>][] = []
   const replication = createReplication({
-    targets: [{ cluster: target, updates: 'all' }],
+    targets: [{ cluster: target, updates }],
     sourcesFor: async () => [home],
     queue,
     found: (study, held) => void found.push([study, Object.fromEntries(held)]),
@@ -65,6 +65,7 @@ function setup() {
     telemetry: noTelemetry,
     pace,
     maxBufferedPartBytes: 1024 * 1024,
+    travels: () => true,
   })
   return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, found, replication }
 }
@@ -78,6 +79,22 @@ describe('replication', () => {
     await done
     expect(queue.events).toEqual(['complete target'])
     expect([...target.held.keys()]).toEqual([instance])
+    await replication.stop()
+  })
+
+  it('starts no study at a target that takes updates only of what it holds', async () => {
+    const { study, home, target, queue, replication } = setup('holders')
+    const kept = madeInstance()
+    const beside = madeInstance({ study: kept.study })
+    home.add(kept).add(beside)
+    target.add(kept)
+    replication.start()
+    for (const wanted of [study, kept.study as Uid]) {
+      const done = queue.next()
+      await replication.request([wanted])
+      await done
+    }
+    expect([...target.held.keys()]).toEqual([kept.instance, beside.instance])
     await replication.stop()
   })
 
