@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { slabs } from '../core/slabs.ts'
 import type { Part } from '../dicom/multipart.ts'
 
 /** One part, or one dataset as DICOM JSON in UTF-8, that is all in memory. */
@@ -35,7 +36,10 @@ export function inHandOf(pieces: readonly Piece[]): InHand {
   return { pieces, length, digest: hash.digest('base64url').slice(0, digestLength) }
 }
 
-/** A piece of chunks that may be views of larger buffers; they are copied where those would be too much to hold. */
+/**
+ * A piece of chunks that nobody else reads. They may be views of larger buffers, and are copied where those would be too
+ * much to hold.
+ */
 export function pieceOf({ body: _, ...described }: Omit<Part, 'body'> & Partial<Part>, chunks: Uint8Array[]): Piece {
   const length = chunks.reduce((total, { byteLength }) => total + byteLength, 0)
   const buffers = new Set(chunks.map(({ buffer }) => buffer))
@@ -46,13 +50,14 @@ export function pieceOf({ body: _, ...described }: Omit<Part, 'body'> & Partial<
 
 const maxWastedBytes = 4 * 1024
 
-/** With a buffer of its own, not a view of one that Node keeps for small ones. */
+/** With a buffer of its own, not a view of one that Node keeps for small ones. The chunks are given back. */
 function copyOf(chunks: readonly Uint8Array[], length: number): Buffer {
   const copy = Buffer.allocUnsafeSlow(length)
   let at = 0
   for (const chunk of chunks) {
     copy.set(chunk, at)
     at += chunk.byteLength
+    slabs.release(chunk)
   }
   return copy
 }

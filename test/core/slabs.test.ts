@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { expect, test } from 'vitest'
 import { Slabs } from '../../src/core/slabs.ts'
 
-const slabBytes = 512 * 1024
+const slabBytes = 256 * 1024
 
 /** What a connection does that has read so many bytes, and the chunk that its reader gets. */
 function reads(slabs: Slabs, bytes: number): Buffer {
