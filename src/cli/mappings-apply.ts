@@ -9,7 +9,8 @@ import { replaceMappingsFile } from '../mappings/replace.ts'
 import { readMappingsFile } from '../mappings/service.ts'
 import { shippedMappings } from '../mappings/shipped.ts'
 import type { Console } from './mappings.ts'
-import { progressOn, renderDryRun } from './mappings-text.ts'
+import { renderDryRun } from './mappings-text.ts'
+import { progressOn } from './progress.ts'
 
 export interface ApplyOptions {
   /** The new tables. */

@@ -2,12 +2,11 @@ import type { Mapped, Mappings, StudyFacts, TableName } from '../link/mappings.t
 import { tableNames } from '../link/mappings.ts'
 import type { Change, TableComparison } from '../mappings/compare.ts'
 import type { DryRun, WalkedCluster } from '../mappings/dry-run.ts'
+import { countOf } from './progress.ts'
 
 const titles = { specialty: 'specialty', bodyPart: 'body part' } as const satisfies Record<TableName, string>
 
 const valuesOf = (values: readonly string[]): string => (values.length > 0 ? values.join(', ') : '(none)')
-
-const count = (studies: number): string => `${studies.toLocaleString('en')} ${studies === 1 ? 'study' : 'studies'}`
 
 export interface TestResult extends Readonly<Record<TableName, readonly Mapped[]>> {
   readonly path: string
@@ -74,57 +73,33 @@ const listed = (numbers: readonly number[]): string => {
 /** Table by table what changes, which rules fire how often and which never; then what could not be counted. */
 export function renderDryRun({ before, after, studies, tables, clusters }: DryRun): string {
   const same = before === after ? ['the new tables say the same as those in force'] : []
-  const seen = `${count(studies)} looked at; one that several clusters hold counts for each`
+  const seen = `${countOf(studies)} looked at; one that several clusters hold counts for each`
   const lines = tableNames.flatMap((table) => renderTable(titles[table], tables[table], studies))
   return [...same, seen, '', ...lines, ...clusters.flatMap(renderCluster)].join('\n')
 }
 
 function renderTable(title: string, { changed, changes, rules, unmapped }: TableComparison, studies: number): string[] {
   const never = rules.filter((it) => it.studies === 0).map(({ rule }) => rule)
-  const fired = rules.filter((it) => it.studies > 0).map((it) => `    rule ${it.rule}: ${count(it.studies)}`)
+  const fired = rules.filter((it) => it.studies > 0).map((it) => `    rule ${it.rule}: ${countOf(it.studies)}`)
   return [
-    `${title}: ${count(changed)} of ${studies.toLocaleString('en')} ${changed === 1 ? 'changes' : 'change'}`,
+    `${title}: ${countOf(changed)} of ${studies.toLocaleString('en')} ${changed === 1 ? 'changes' : 'change'}`,
     ...changes.flatMap(renderChange),
     '  rules of the new table',
     ...fired,
     ...(never.length > 0 ? [`    never fire: ${listed(never)}`] : []),
-    ...(unmapped > 0 ? [`    no rule matches: ${count(unmapped)}`] : []),
+    ...(unmapped > 0 ? [`    no rule matches: ${countOf(unmapped)}`] : []),
     '',
   ]
 }
 
 const renderChange = ({ from, to, studies, examples }: Change): string[] => [
-  `  ${valuesOf(from)} → ${valuesOf(to)}: ${count(studies)}`,
+  `  ${valuesOf(from)} → ${valuesOf(to)}: ${countOf(studies)}`,
   ...examples.map((study) => `    e.g. ${study}`),
 ]
 
 function renderCluster({ id, studies, gaps, skipped, failed }: WalkedCluster): string[] {
   if (skipped !== undefined) return [`cluster ${id}: not looked at, ${skipped}`]
   const end = failed === undefined ? '' : ', then it FAILED'
-  const lines = [`cluster ${id}: ${count(studies)}${end}`, ...gaps.map((gap) => `  not complete: ${gap}`)]
+  const lines = [`cluster ${id}: ${countOf(studies)}${end}`, ...gaps.map((gap) => `  not complete: ${gap}`)]
   return failed === undefined ? lines : [...lines, `  ${failed}`]
-}
-
-interface Output {
-  readonly isTTY?: boolean
-  write(text: string): unknown
-}
-
-/** One line that is written over and over on a terminal; elsewhere one for every tenth. */
-export function progressOn(output: Output) {
-  let tenth = -1
-  let current = ''
-  let open = false
-  const tell = (cluster: string, studies: number, progress: number): void => {
-    const now = Math.floor(progress * 10 + 1e-9)
-    if (output.isTTY) {
-      output.write(`\r\u001b[K${cluster}: ${Math.floor(progress * 100)} %, ${count(studies)}`)
-      open = true
-    } else if (cluster !== current || now > tenth) {
-      output.write(`${cluster}: ${now * 10} %, ${count(studies)}\n`)
-    }
-    tenth = cluster === current ? Math.max(tenth, now) : now
-    current = cluster
-  }
-  return { tell, end: () => void (open && output.write('\r\u001b[K')) }
 }

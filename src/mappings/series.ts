@@ -1,9 +1,9 @@
+import type { Ask } from '../clusters/walk.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { seriesMappingFields } from '../link/mappings.ts'
-import type { Ask } from './walk.ts'
 
 /** Studies whose series are asked for in one question, and series that such an answer may have. */
 const studiesAtOnce = 100

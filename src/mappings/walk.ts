@@ -1,14 +1,9 @@
-import type { Cluster, SearchAnswer, SearchRequest } from '../clusters/cluster.ts'
-import { Budget, fanOut } from '../clusters/fan-out.ts'
-import type { Clock } from '../core/clock.ts'
-import { ClusterError } from '../core/outcome.ts'
+import type { Cluster } from '../clusters/cluster.ts'
+import { askerOf, type StudyStep, type StudyWalkOptions, walkStudyRows } from '../clusters/walk.ts'
 import { type Dataset, firstString } from '../dicom/dataset.ts'
-import { type DateRange, rangeKey } from '../dicom/dates.ts'
 import { tag } from '../dicom/tags.ts'
-import { plainDate } from '../dicom/temporal.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { factsOf, mappingFields, type StudyFacts } from '../link/mappings.ts'
-import { isWithin, splitRange, yearRanges } from './ranges.ts'
 import { SeriesReader } from './series.ts'
 
 /** A study of the cluster that is walked. */
@@ -18,46 +13,21 @@ export interface WalkedStudy {
 }
 
 /** Some studies, and how far the walk has come. */
-export interface Step {
-  readonly studies: readonly WalkedStudy[]
-  /** Studies that the cluster cannot be made to list, a sentence each. */
-  readonly gaps: readonly string[]
-  /** Of the walk of this cluster, from 0 to 1. */
-  readonly progress: number
-}
+export type Step = Omit<StudyStep, 'rows'> & { readonly studies: readonly WalkedStudy[] }
 
-export interface WalkOptions {
-  /** Rows of one answer at most; studies of a day beyond it are a gap. */
-  readonly maxRows: number
-  readonly clock: Clock
-  readonly signal: AbortSignal
-}
-
-/** A part of all studies; `undated` are those without a date. */
-type Part = { readonly share: number } & ({ readonly range: DateRange } | { readonly undated: true })
+export type WalkOptions = Omit<StudyWalkOptions, 'includeFields'>
 
 /**
- * Every study of a cluster, newest first, in ranges of dates that are split until they fit into one answer; memory is
- * bounded by the largest. Throws `ClusterError` when the cluster fails, and the signal's reason when it fires.
+ * Every study of a cluster with what tables for specialty and body part look at, newest first. Throws `ClusterError`
+ * when the cluster fails, and the signal's reason when it fires.
  */
 export async function* walkStudies(cluster: Cluster, options: WalkOptions): AsyncGenerator<Step, void, undefined> {
-  const ask = askerOf(cluster, options)
-  const series = new SeriesReader(ask)
-  const ranges = yearRanges(options.clock.now())
-  const share = 1 / (ranges.length + 1)
-  const left: Part[] = [{ share, undated: true }, ...ranges.toReversed().map((range) => ({ share, range }))]
-  let progress = 0
-  for (let part = left.pop(); part; part = left.pop()) {
-    const found = await searchPart(cluster, ask, part, options.maxRows)
-    if ('parts' in found) {
-      left.push(...found.parts.toReversed())
-      continue
+  const series = new SeriesReader(askerOf(cluster, options.clock, options.signal))
+  for await (const { rows, gaps, progress } of walkStudyRows(cluster, { ...options, includeFields: mappingFields })) {
+    for await (const some of series.of(rows)) {
+      yield { studies: some.rows.flatMap(([row, below]) => walked(row, below)), gaps: some.gaps, progress }
     }
-    progress += part.share
-    for await (const { rows, gaps } of series.of(found.rows)) {
-      yield { studies: rows.flatMap(([row, below]) => walked(row, below)), gaps, progress }
-    }
-    yield { studies: [], gaps: found.gaps, progress }
+    yield { studies: [], gaps, progress }
   }
 }
 
@@ -65,56 +35,3 @@ function walked(row: Dataset, series: readonly Dataset[]): WalkedStudy[] {
   const study = firstString(row, tag.StudyInstanceUID)
   return isUid(study) ? [{ study, facts: factsOf(row, series) }] : []
 }
-
-/** Asks a cluster within its own time. */
-export type Ask = (request: SearchRequest) => Promise<SearchAnswer>
-
-function askerOf(cluster: Cluster, { clock, signal }: WalkOptions): Ask {
-  return async (request) => {
-    using budget = new Budget(clock, signal)
-    const [outcome] = await fanOut([cluster], budget, (it, until) => it.search(request, until))
-    if (outcome?.status === 'ok') return outcome.value
-    throw outcome?.status === 'failed' ? outcome.error : new Error(`cluster ${cluster.id} was not asked`)
-  }
-}
-
-type Found = { readonly rows: readonly Dataset[]; readonly gaps: readonly string[] } | { readonly parts: Part[] }
-
-async function searchPart(cluster: Cluster, ask: Ask, part: Part, maxRows: number): Promise<Found> {
-  const smaller = 'range' in part ? splitRange(part.range) : []
-  const parts = smaller.map((range) => ({ range, share: part.share / smaller.length }))
-  try {
-    const { rows, truncated } = await ask(requestFor(part, maxRows))
-    const fitting = rows.filter((row) => isIn(part, row))
-    if (!truncated) return { rows: fitting, gaps: [] }
-    // Split further, such a cluster would give all its rows for every single day.
-    if ('range' in part && fitting.length < rows.length / 2) throw ignoresDates(cluster)
-    if (parts.length > 0) return { parts }
-    return { rows: fitting, gaps: [`more than ${maxRows} studies ${nameOf(part)}: the others are not counted`] }
-  } catch (thrown) {
-    if (parts.length > 0 && thrown instanceof ClusterError && isTooMuch(thrown)) return { parts }
-    throw thrown
-  }
-}
-
-const requestFor = (part: Part, limit: number): SearchRequest => ({
-  level: 'study',
-  constraints: 'range' in part ? [{ path: [tag.StudyDate], value: rangeKey(part.range) }] : [],
-  includeFields: [tag.StudyDate, ...mappingFields],
-  limit,
-  ...('undated' in part && { undated: true }),
-})
-
-const nameOf = (part: Part): string => ('range' in part ? `of ${rangeKey(part.range)}` : 'without a date')
-
-/** Clusters may answer with more than was asked for; what is no date counts as none, as it does for them. */
-function isIn(part: Part, row: Dataset): boolean {
-  const date = plainDate(firstString(row, tag.StudyDate))
-  return 'range' in part ? date !== '' && isWithin(date, part.range) : date === ''
-}
-
-/** What may go better with less of it. */
-const isTooMuch = ({ reason }: ClusterError): boolean => reason === 'timed-out' || reason === 'too-large'
-
-const ignoresDates = ({ id }: Cluster) =>
-  new ClusterError(id, 'unsupported', 'does not search by ranges of dates, so that its studies cannot be walked')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
+import { isWithin, splitRange, yearRanges } from '../../src/clusters/ranges.ts'
 import type { DateRange } from '../../src/dicom/dates.ts'
-import { isWithin, splitRange, yearRanges } from '../../src/mappings/ranges.ts'
 
 const now = Date.UTC(2024, 5, 1)
 
