@@ -8,6 +8,9 @@ const maxSurroundingBytes = 64 * 1024
 /** Blanks between a boundary and the end of its line. */
 const maxPaddingBytes = 256
 
+/** Of a chunk, copied behind what was left of the one before. */
+const maxJoinedBytes = 1024
+
 const LF = 0x0a
 const CR = 0x0d
 const DASH = 0x2d
@@ -36,6 +39,8 @@ export class Message {
   #delimiter: Buffer
   /** Received and not yet consumed. Begins with a line end, so that a boundary at the very start is found too. */
   #buffer: Buffer = Buffer.from('\n')
+  /** Of the last chunk, what is not in the buffer yet. */
+  #rest: Buffer | undefined
   #ended = false
   /** Bytes of the buffer that belong to the delimiter if it follows at once, and to no content otherwise. */
   #lineEnd = 1
@@ -253,17 +258,28 @@ export class Message {
     }
   }
 
-  /** Appends the next chunk to the buffer; false at the end of the body. */
+  /** Adds the next chunk to the buffer, or its first line when something is there already; false at the end of the body. */
   async #receive(): Promise<boolean> {
-    const next = this.#ended ? ({ done: true } as const) : await this.#next()
-    if (next.done) return false
-    const { value } = next
-    const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    const chunk = this.#rest ?? (await this.#chunk())
+    this.#rest = undefined
+    if (chunk === undefined) return false
     // Before content that is known to come, a line end is all there is to the end of the header.
     if (this.#announced !== undefined && this.#bytes === 0 && this.#buffer.length === this.#lineEnd)
       this.#forgetLineEnd()
-    this.#buffer = this.#buffer.length === 0 ? chunk : Buffer.concat([this.#buffer, chunk])
+    if (this.#buffer.length > 0) this.#join(chunk)
+    else this.#buffer = chunk
     return true
+  }
+
+  /** What is in the buffer is the beginning of a line, if not of content: most of the chunk is not copied. */
+  #join(chunk: Buffer): void {
+    const line = chunk.subarray(0, maxJoinedBytes).indexOf(LF) + 1
+    const head = chunk.subarray(0, line > 0 ? line : maxJoinedBytes)
+    if (head.length < chunk.length) this.#rest = chunk.subarray(head.length)
+    const joined = Buffer.concat([this.#buffer, head])
+    slabs.release(this.#buffer)
+    slabs.release(head)
+    this.#buffer = joined
   }
 
   #forgetLineEnd(): void {
@@ -272,11 +288,12 @@ export class Message {
     this.#lineEnd = 0
   }
 
-  async #next(): Promise<IteratorResult<Uint8Array>> {
+  async #chunk(): Promise<Buffer | undefined> {
+    if (this.#ended) return undefined
     try {
-      const next = await this.#source.next()
-      this.#ended = next.done === true
-      return next
+      const { done = false, value } = await this.#source.next()
+      this.#ended = done
+      return value && Buffer.from(value.buffer, value.byteOffset, value.byteLength)
     } catch (error) {
       this.#ended = true
       throw error
