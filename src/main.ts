@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { Command } from 'commander'
-import { mappingsCommand } from './cli/mappings.ts'
+import { type Console, mappingsCommand } from './cli/mappings.ts'
+import { reconcileCommand } from './cli/reconcile.ts'
 import { renderReports } from './clusters/check-report.ts'
 import { checkClusters, serve } from './compose.ts'
 import { demoConfig, loadConfig } from './config/load.ts'
@@ -59,16 +60,15 @@ program
     process.stdout.write(`hash: sha256:${createHash('sha256').update(key).digest('hex')}\n`)
   })
 
-program.addCommand(
-  mappingsCommand({
-    say,
-    progress: process.stderr,
-    interrupted: stopAtOnce,
-    end: (status) => {
-      process.exitCode = status
-    },
-  }),
-)
+const terminal: Console = {
+  say,
+  progress: process.stderr,
+  interrupted: stopAtOnce,
+  end: (status) => {
+    process.exitCode = status
+  },
+}
+program.addCommand(reconcileCommand(terminal)).addCommand(mappingsCommand(terminal))
 
 interface ServeOptions {
   readonly config?: string

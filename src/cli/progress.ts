@@ -12,7 +12,7 @@ export function progressOn(output: Output) {
   const tell = (cluster: string, studies: number, progress: number): void => {
     const now = Math.floor(progress * 10 + 1e-9)
     if (output.isTTY) {
-      output.write(`\r\u001b[K${cluster}: ${Math.floor(progress * 100)} %, ${countOf(studies)}`)
+      output.write(`\r\u001b[K${cluster}: ${Math.floor(progress * 100)} %, ${countOf(studies)} ${bar(progress)}`)
       open = true
     } else if (cluster !== current || now > tenth) {
       output.write(`${cluster}: ${now * 10} %, ${countOf(studies)}\n`)
@@ -21,6 +21,13 @@ export function progressOn(output: Output) {
     current = cluster
   }
   return { tell, end: () => void (open && output.write('\r\u001b[K')) }
+}
+
+const barLength = 20
+
+function bar(progress: number): string {
+  const done = Math.min(barLength, Math.floor(progress * barLength + 1e-9))
+  return `[${'#'.repeat(done)}${'.'.repeat(barLength - done)}]`
 }
 
 export const countOf = (studies: number): string =>

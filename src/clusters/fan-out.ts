@@ -52,11 +52,23 @@ export function fanOut<T>(
   return Promise.all(clusters.map((cluster) => askOne(cluster, budget, ask)))
 }
 
+/** Asks a single cluster once, within its own time. Throws `ClusterError`, and the signal's reason when it fires. */
+export async function askAlone<T>(
+  cluster: Cluster,
+  { clock, signal }: { readonly clock: Clock; readonly signal: AbortSignal },
+  ask: (cluster: Cluster, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  using budget = new Budget(clock, signal)
+  const outcome = await askOne(cluster, budget, ask)
+  if (outcome.status === 'ok') return outcome.value
+  throw outcome.error
+}
+
 async function askOne<T>(
   cluster: Cluster,
   budget: Budget,
   ask: (cluster: Cluster, signal: AbortSignal) => Promise<T>,
-): Promise<Outcome<T>> {
+): Promise<Exclude<Outcome<T>, { status: 'skipped' }>> {
   const signal = budget.signalFor(cluster)
   const begun = budget.now()
   try {

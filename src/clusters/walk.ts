@@ -5,7 +5,7 @@ import { type DateRange, rangeKey } from '../dicom/dates.ts'
 import { tag } from '../dicom/tags.ts'
 import { plainDate } from '../dicom/temporal.ts'
 import type { Cluster, SearchAnswer, SearchRequest } from './cluster.ts'
-import { Budget, fanOut } from './fan-out.ts'
+import { askAlone } from './fan-out.ts'
 import { isWithin, splitRange, yearRanges } from './ranges.ts'
 
 /** Rows of some studies, and how far the walk has come. */
@@ -56,14 +56,10 @@ export async function* walkStudyRows(
 /** Asks a cluster within its own time. */
 export type Ask = (request: SearchRequest) => Promise<SearchAnswer>
 
-export function askerOf(cluster: Cluster, clock: Clock, signal: AbortSignal): Ask {
-  return async (request) => {
-    using budget = new Budget(clock, signal)
-    const [outcome] = await fanOut([cluster], budget, (it, until) => it.search(request, until))
-    if (outcome?.status === 'ok') return outcome.value
-    throw outcome?.status === 'failed' ? outcome.error : new Error(`cluster ${cluster.id} was not asked`)
-  }
-}
+export const askerOf =
+  (cluster: Cluster, clock: Clock, signal: AbortSignal): Ask =>
+  (request) =>
+    askAlone(cluster, { clock, signal }, (it, until) => it.search(request, until))
 
 type Found = { readonly rows: readonly Dataset[]; readonly gaps: readonly string[] } | { readonly parts: Part[] }
 

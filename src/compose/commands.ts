@@ -5,8 +5,7 @@ import { noLog, noTelemetry } from '../core/telemetry.ts'
 import { type Database, openDatabase } from '../db/connect.ts'
 
 /** A cluster for a command that asks it something and ends. */
-export interface CommandCluster {
-  readonly id: string
+export interface CommandCluster extends Pick<ClusterConfig, 'id' | 'role' | 'updates'> {
   /** To be asked only with what narrows to a patient or a study. */
   readonly constrained: boolean
   /** Throws `LinkError` `config` when it cannot be had, as an embedded one in use by a running proxy. */
@@ -34,6 +33,8 @@ export function clustersForCommand(config: Config): CommandClusters {
   return {
     all: config.clusters.toSorted(byBelief).map((cluster) => ({
       id: cluster.id,
+      role: cluster.role,
+      updates: cluster.updates,
       constrained: cluster.constrained,
       open: async () => resources.adopt(await open(cluster), (it) => it.close()),
     })),
