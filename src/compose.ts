@@ -20,6 +20,7 @@ import { systemClock as clock } from './core/clock.ts'
 import type { Log, Telemetry } from './core/telemetry.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import * as jobs from './db/converge-jobs.ts'
+import { refusedOf, rememberRefusals } from './db/outbox.ts'
 import { keyNamed } from './db/shared-keys.ts'
 import { holdersOf } from './db/study-location.ts'
 import { startViewer, type ViewerProgress, viewerCacheFolder } from './demo/ohif.ts'
@@ -35,7 +36,8 @@ import { createFactsOfStudy } from './mappings/facts.ts'
 import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
 import { createRenderer, type Renderer } from './render/renderer.ts'
-import { createReplication, type JobQueue, type Pace, type Replication } from './replicate/service.ts'
+import { createOutbox } from './replicate/outbox.ts'
+import { createReplication, type JobQueue, type Pace, type Refusals, type Replication } from './replicate/service.ts'
 import { updatesOf } from './replicate/targets.ts'
 import { travelsUnless } from './replicate/travels.ts'
 import { createStoreService } from './store/service.ts'
@@ -162,13 +164,18 @@ interface LocatedParts extends Parts {
 
 function replicationOf(config: Config, { db, clusters, index, log, metrics }: LocatedParts): Replication {
   const owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
+  const { giveUpAfterMs } = config.replication
   const queue: JobQueue<jobs.ClaimedJob> = {
     request: (study, targets) => jobs.requestConverge(db, study, targets),
     claim: (targets, limit) => jobs.claimConverge(db, { owner, clusters: targets, limit, leaseMs }),
     renew: (job) => jobs.renewLease(db, job, leaseMs),
     complete: (job) => jobs.completeConverge(db, job),
-    fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, retryInMs),
+    fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, { retryInMs, giveUpAfterMs }),
     release: (job) => jobs.releaseConverge(db, job),
+  }
+  const refusals: Refusals = {
+    of: (study, cluster) => refusedOf(db, study, cluster),
+    remember: (study, cluster, refused) => rememberRefusals(db, study, cluster, refused),
   }
   const targets = config.clusters.flatMap((configured) => {
     const cluster = clusters.get(configured.id)
@@ -180,7 +187,7 @@ function replicationOf(config: Config, { db, clusters, index, log, metrics }: Lo
   const { found } = index
   const travels = travelsUnless(config.replication.stays)
   const common = { clock, log, telemetry: metrics, pace, maxBufferedPartBytes, travels }
-  return createReplication({ targets, sourcesFor, queue, found, ...common })
+  return createReplication({ targets, sourcesFor, queue, refusals, found, ...common })
 }
 
 /** Home and the linked clusters that were seen to hold something of the study; never a third party's content. */
@@ -234,7 +241,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
       maxRowsPerCluster: config.limits.maxRowsPerCluster,
     }),
     clusters,
-    queues: () => queueStates(db),
+    outbox: outboxOf(config, db),
     metrics,
     lifecycle,
     authenticate,
@@ -245,13 +252,9 @@ async function serveHttp(config: Config, parts: HttpParts) {
   return listen(app, { config, lifecycle, log, metrics, authenticate })
 }
 
-async function queueStates(db: Database) {
-  const depths = await jobs.queueDepth(db)
-  return depths.map(({ cluster, waiting, running, oldestRequestedAt }) => ({
-    cluster,
-    depth: waiting + running,
-    oldestAgeMs: Math.max(0, clock.now() - oldestRequestedAt.getTime()),
-  }))
+const outboxOf = (config: Config, database: Database) => {
+  const targets = config.clusters.filter((cluster) => updatesOf(cluster) !== 'none').map(({ id }) => id)
+  return createOutbox({ database, targets, clock })
 }
 
 /** The viewer at `/`, fetched in the background when it is not there yet. */

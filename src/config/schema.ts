@@ -23,6 +23,7 @@ const httpUrl = z
   .meta(address)
 
 const milliseconds = z.int().min(1).max(3_600_000)
+const yearMs = 365 * 24 * 3_600_000
 const count = z.int().min(1)
 const bytes = z.int().min(1024)
 const filePath = z.string().min(1)
@@ -180,6 +181,8 @@ const file = z.strictObject({
   partial: z.strictObject({ internal: partial.default('warn'), external: partial.default('warn') }).prefault({}),
   replication: z
     .strictObject({
+      /** A study that could not be brought to a cluster for this long is a dead letter. */
+      giveUpAfterMs: z.int().min(1).max(yearMs).default(604_800_000),
       /** Classes whose instances stay where they are: UIDs, or keywords of the Secondary Capture classes. */
       stays: z
         .array(z.string().regex(/^([0-9.]{1,64}|[A-Za-z]{1,64})$/, 'a SOP Class UID, or the keyword of one'))

@@ -1,8 +1,8 @@
-import { and, asc, eq, getTableColumns, inArray, isNotNull, isNull, lte, min, or, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, inArray, isNotNull, isNull, lte, notInArray, or, sql } from 'drizzle-orm'
 import type { Uid } from '../dicom/uid.ts'
 import type { Queries } from './connect.ts'
 import { guard } from './errors.ts'
-import { convergeJob } from './schema.ts'
+import { convergeJob, pausedCluster } from './schema.ts'
 
 /*
  * The queue of "make cluster C hold all of study S".
@@ -10,8 +10,13 @@ import { convergeJob } from './schema.ts'
  *            requestConverge              claimConverge
  *   (no row) ───────────────► waiting ─────────────────► leased ──── completeConverge, generation unchanged ──► (no row)
  *                                ▲  ▲                     │ │ │
- *                                │  └── failConverge ─────┘ │ └─ lease lapses: anybody's to claim
- *                                └───── completeConverge ───┘    (requested again meanwhile)
+ *                                │  └── failConverge ─────┤ │ └─ lease lapses: anybody's to claim
+ *                                ├───── completeConverge ─│─┘    (requested again meanwhile)
+ *                                │                        │
+ *                requestConverge, retryConverge ◄── dead ◄┘ failConverge, failing for too long
+ *
+ * Jobs of a paused cluster are not claimed; what was claimed before goes on to its end. `outbox.ts` has the verbs for
+ * whoever operates the queue.
  *
  * Every time in it is the database's: two proxies that share a database have two clocks, and a lease judged by a
  * clock that runs ahead would be taken from its owner while it still works. Callers therefore pass durations.
@@ -36,11 +41,10 @@ export interface ClaimOptions {
   readonly leaseMs: number
 }
 
-export interface QueueDepth {
-  readonly cluster: string
-  readonly waiting: number
-  readonly running: number
-  readonly oldestRequestedAt: Date
+export interface FailOptions {
+  readonly retryInMs: number
+  /** A job that has been failing for this long is a dead letter. */
+  readonly giveUpAfterMs: number
 }
 
 /**
@@ -51,15 +55,24 @@ export async function requestConverge(db: Queries, study: Uid, clusters: readonl
   // In one order, so that two requests of the same pairs never deadlock.
   const rows = [...new Set(clusters)].sort().map((cluster) => ({ studyInstanceUID: study, cluster }))
   if (rows.length === 0) return
-  await guard('queue a study for convergence', () =>
-    db
-      .insert(convergeJob)
-      .values(rows)
-      .onConflictDoUpdate({
-        target: [convergeJob.studyInstanceUID, convergeJob.cluster],
-        set: { generation: sql`${convergeJob.generation} + 1`, attempts: 0, runAt: sql`now()` },
-      }),
-  )
+  await guard('queue a study for convergence', () => insertRequests(db, rows))
+}
+
+type Pair = Pick<typeof convergeJob.$inferInsert, 'studyInstanceUID' | 'cluster'>
+
+export const insertRequests = (db: Queries, pairs: readonly Pair[]) =>
+  db
+    .insert(convergeJob)
+    .values([...pairs])
+    .onConflictDoUpdate({ target: [convergeJob.studyInstanceUID, convergeJob.cluster], set: requestedAnew })
+
+/** As if it had never failed; what it failed of last is still told. */
+export const requestedAnew = {
+  generation: sql`${convergeJob.generation} + 1`,
+  attempts: 0,
+  runAt: sql`now()`,
+  failingSince: null,
+  deadSince: null,
 }
 
 /** Claims up to `limit` due jobs, the longest due first. No two claims that are alive are of the same job. */
@@ -103,37 +116,47 @@ export const completeConverge = (db: Queries, job: ClaimedJob): Promise<'done' |
     const released = await db
       .update(convergeJob)
       // The requests before this run are met: the oldest unmet one is no older than the last that made it due.
-      .set({ lease: null, leaseUntil: null, lastError: null, requestedAt: sql`${convergeJob.runAt}` })
+      .set({ ...freed, lastError: null, failedAt: null, requestedAt: sql`${convergeJob.runAt}` })
       .where(held(job))
       .returning({ cluster: convergeJob.cluster })
     return released.length > 0 ? 'again' : 'lost'
   })
 
 /**
- * The run failed; the job is due again in `retryInMs`, or at once when it was requested meanwhile. False when the
- * claim had lapsed and somebody else has the job; nothing is changed then. `error` is kept for the administrator.
+ * The run failed. `waiting`: the job is due again in `retryInMs`, or at once when it was requested meanwhile; `dead`: it
+ * has been failing for too long and is not tried again by itself; `lost`: the claim had lapsed and somebody else has the
+ * job, nothing was changed. `error` is kept for the administrator.
  */
-export const failConverge = (db: Queries, job: ClaimedJob, error: string, retryInMs: number): Promise<boolean> =>
+export const failConverge = (
+  db: Queries,
+  job: ClaimedJob,
+  error: string,
+  { retryInMs, giveUpAfterMs }: FailOptions,
+): Promise<'waiting' | 'dead' | 'lost'> =>
   guard('put a convergence job off', async () => {
     const untouched = sql`${convergeJob.generation} = ${job.generation}`
+    const since = sql`coalesce(${convergeJob.failingSince}, now())`
     const rows = await db
       .update(convergeJob)
       .set({
-        lease: null,
-        leaseUntil: null,
+        ...freed,
         lastError: error.slice(0, 1000),
+        failedAt: sql`now()`,
         attempts: sql`case when ${untouched} then ${convergeJob.attempts} + 1 else ${convergeJob.attempts} end`,
         runAt: sql`case when ${untouched} then ${inFuture(retryInMs)} else ${convergeJob.runAt} end`,
+        failingSince: sql`case when ${untouched} then ${since} end`,
+        deadSince: sql`case when ${untouched} and ${since} <= ${inFuture(-giveUpAfterMs)} then now() end`,
       })
       .where(held(job))
-      .returning({ cluster: convergeJob.cluster })
-    return rows.length > 0
+      .returning({ deadSince: convergeJob.deadSince })
+    if (rows.length === 0) return 'lost'
+    return rows[0]?.deadSince ? 'dead' : 'waiting'
   })
 
 /** Gives a claimed job back unharmed, for a worker that shuts down; nothing happens when the claim was lost. */
 export const releaseConverge = (db: Queries, job: ClaimedJob): Promise<void> =>
   guard('release a convergence job', async () => {
-    await db.update(convergeJob).set({ lease: null, leaseUntil: null }).where(held(job))
+    await db.update(convergeJob).set(freed).where(held(job))
   })
 
 /**
@@ -142,29 +165,7 @@ export const releaseConverge = (db: Queries, job: ClaimedJob): Promise<void> =>
  */
 export const releaseAbandoned = (db: Queries): Promise<void> =>
   guard('release abandoned convergence jobs', async () => {
-    await db.update(convergeJob).set({ lease: null, leaseUntil: null }).where(isNotNull(convergeJob.lease))
-  })
-
-/** How much is to be done, one row for each cluster that has jobs. */
-export const queueDepth = (db: Queries): Promise<QueueDepth[]> =>
-  guard('count convergence jobs', async () => {
-    const running = sql`${convergeJob.leaseUntil} > now()`
-    const rows = await db
-      .select({
-        cluster: convergeJob.cluster,
-        total: sql<string>`count(*)`,
-        running: sql<string>`count(*) filter (where ${running})`,
-        oldest: min(convergeJob.requestedAt),
-      })
-      .from(convergeJob)
-      .groupBy(convergeJob.cluster)
-      .orderBy(asc(convergeJob.cluster))
-    return rows.map(({ cluster, total, running: busy, oldest }) => ({
-      cluster,
-      waiting: Number(total) - Number(busy),
-      running: Number(busy),
-      oldestRequestedAt: oldest ?? new Date(0),
-    }))
+    await db.update(convergeJob).set(freed).where(isNotNull(convergeJob.lease))
   })
 
 const { studyInstanceUID: study, cluster, generation, attempts } = getTableColumns(convergeJob)
@@ -178,6 +179,8 @@ const dueJobs = (db: Queries, { clusters, limit }: ClaimOptions) =>
     .where(
       and(
         inArray(convergeJob.cluster, [...clusters]),
+        notInArray(convergeJob.cluster, db.select({ cluster: pausedCluster.cluster }).from(pausedCluster)),
+        isNull(convergeJob.deadSince),
         lte(convergeJob.runAt, sql`now()`),
         or(isNull(convergeJob.leaseUntil), lte(convergeJob.leaseUntil, sql`now()`)),
       ),
@@ -192,5 +195,7 @@ const held = (job: ClaimedJob) =>
     eq(convergeJob.cluster, job.cluster),
     eq(convergeJob.lease, job.lease),
   )
+
+const freed = { lease: null, leaseUntil: null }
 
 const inFuture = (ms: number) => sql`now() + ${ms}::double precision * interval '1 millisecond'`

@@ -1,3 +1,4 @@
+import { isNotNull, isNull } from 'drizzle-orm'
 import { bigint, boolean, index, integer, json, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Uid } from '../dicom/uid.ts'
@@ -43,12 +44,39 @@ export const convergeJob = pgTable(
     /** Names one claim, not only one process, and until when it holds; a lapsed lease is anybody's. */
     lease: text('lease'),
     leaseUntil: at('lease_until'),
+    /** What the last failed run died of, and when. */
     lastError: text('last_error'),
+    failedAt: at('failed_at'),
+    /** First failure since the last success or the last request. */
+    failingSince: at('failing_since'),
+    /** A dead letter since then: not tried again by itself. */
+    deadSince: at('dead_since'),
   },
   (table) => [
     primaryKey({ columns: [table.studyInstanceUID, table.cluster] }),
-    index('converge_job_due').on(table.cluster, table.runAt),
+    index('converge_job_due').on(table.cluster, table.runAt).where(isNull(table.deadSince)),
+    index('converge_job_dead').on(table.cluster, table.studyInstanceUID).where(isNotNull(table.deadSince)),
   ],
+)
+
+/** Clusters that are not replicated to until somebody resumes it, by whichever proxy. */
+export const pausedCluster = pgTable('paused_cluster', {
+  cluster: text('cluster').primaryKey(),
+  since: at('since').notNull().defaultNow(),
+})
+
+/** Instances that a cluster refuses whatever is done; left out of further runs. */
+export const refusedInstance = pgTable(
+  'refused_instance',
+  {
+    cluster: text('cluster').notNull(),
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
+    sopInstanceUID: text('sop_instance_uid').$type<Uid>().notNull(),
+    /** Failure Reason (0008,1197), PS3.18 Table I.2-2. */
+    reason: integer('reason').notNull(),
+    refusedAt: at('refused_at').notNull().defaultNow(),
+  },
+  (table) => [primaryKey({ columns: [table.cluster, table.studyInstanceUID, table.sopInstanceUID] })],
 )
 
 /**

@@ -16,6 +16,7 @@ import { describeProblem, ProblemError, problemResponse } from './problem.ts'
 import { abandon } from './pump.ts'
 import { type QueryRoutesDependencies, queryRoutes } from './query.ts'
 import { renderedRoutes } from './rendered.ts'
+import { type ReplicationRoutesDependencies, replicationRoutes } from './replication.ts'
 import { type RetrieveRoutesDependencies, retrieveRoutes } from './retrieve.ts'
 import { type StoreRoutesDependencies, storeRoutes } from './store.ts'
 import { uiRoutes } from './ui.ts'
@@ -27,7 +28,8 @@ export interface AppDependencies
     StoreRoutesDependencies,
     LinkRoutesDependencies,
     MappingsRoutesDependencies,
-    OperateRoutesDependencies {
+    Omit<OperateRoutesDependencies, 'outbox'>,
+    ReplicationRoutesDependencies {
   readonly config: Config
   /** Made by `createAuthenticate` of the same configuration. */
   readonly authenticate: Authenticate
@@ -46,6 +48,7 @@ export const routeTable = (deps: AppDependencies): Route[] => [
   ...explainRoutes(deps),
   ...linkRoutes(deps),
   ...mappingsRoutes(deps),
+  ...replicationRoutes(deps),
   ...operateRoutes(deps),
   ...docsRoutes(),
   ...uiRoutes(deps),

@@ -1,6 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { ClusterStatus } from '../clusters/registry.ts'
 import type { Telemetry } from '../core/telemetry.ts'
+import type { OutboxState } from '../replicate/outbox.ts'
 
 /** One HTTP request that ended. */
 export interface RequestMeasure {
@@ -13,19 +14,11 @@ export interface RequestMeasure {
   readonly bytesSent: number
 }
 
-/** What waits to be replicated to one cluster. */
-export interface QueueState {
-  readonly cluster: string
-  readonly depth: number
-  /** Age of the oldest unmet request in milliseconds; 0 when nothing waits. */
-  readonly oldestAgeMs: number
-}
-
 /** State that is read when the metrics are, not told as it changes. */
 export interface Snapshot {
   readonly clusters: readonly ClusterStatus[]
   /** `undefined` when the database did not tell. */
-  readonly queues: readonly QueueState[] | undefined
+  readonly queues: readonly OutboxState[] | undefined
 }
 
 /** Prometheus metrics, all named `dicomweb_link_…`, in a registry of their own. */
@@ -152,7 +145,10 @@ function createStateMetrics(registry: Registry): (snapshot: Snapshot) => void {
   const pool = gauge('cluster_pool', 'Requests on their way and waiting for a connection.', ['cluster', 'use'])
   const depth = gauge('converge_queue_depth', 'Studies that wait to be replicated.', ['cluster'])
   const oldest = gauge('converge_queue_oldest_age_seconds', 'Age of the oldest of them.', ['cluster'])
-  const all = [up, breaker, latency, firstByte, throughput, pool, depth, oldest]
+  const dead = gauge('converge_dead_letters', 'Studies that are not tried again by themselves.', ['cluster'])
+  const refused = gauge('converge_refused_instances', 'Instances that the cluster refuses for good.', ['cluster'])
+  const paused = gauge('converge_paused', '1 while nothing is replicated to the cluster, else 0.', ['cluster'])
+  const all = [up, breaker, latency, firstByte, throughput, pool, depth, oldest, dead, refused, paused]
 
   return ({ clusters, queues }) => {
     for (const it of all) it.reset()
@@ -165,9 +161,12 @@ function createStateMetrics(registry: Registry): (snapshot: Snapshot) => void {
       pool.set({ cluster: id, use: 'running' }, use.running)
       pool.set({ cluster: id, use: 'waiting' }, use.waiting)
     }
-    for (const queue of queues ?? []) {
-      depth.set({ cluster: queue.cluster }, queue.depth)
-      oldest.set({ cluster: queue.cluster }, queue.oldestAgeMs / 1000)
+    for (const { cluster, ...queue } of queues ?? []) {
+      depth.set({ cluster }, queue.waiting + queue.running)
+      oldest.set({ cluster }, queue.oldestAgeMs / 1000)
+      dead.set({ cluster }, queue.deadLetters)
+      refused.set({ cluster }, queue.refusedInstances)
+      paused.set({ cluster }, queue.pausedSince ? 1 : 0)
     }
   }
 }

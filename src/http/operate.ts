@@ -4,16 +4,17 @@ import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import { toError } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
+import type { Outbox } from '../replicate/outbox.ts'
 import { answerJson } from './answer.ts'
 import type { Authenticate } from './auth.ts'
 import type { Env, Route } from './context.ts'
-import type { Metrics, QueueState } from './metrics.ts'
+import type { Metrics } from './metrics.ts'
 import type { Lifecycle } from './server.ts'
 
 export interface OperateRoutesDependencies {
   readonly clusters: Pick<Clusters, 'status'>
   /** What waits to be replicated; asked at each scrape, for at most two seconds. */
-  readonly queues: (signal: AbortSignal) => Promise<readonly QueueState[]>
+  readonly outbox: Pick<Outbox, 'states'>
   readonly metrics: Metrics
   readonly lifecycle: Lifecycle
   readonly authenticate: Authenticate
@@ -65,7 +66,7 @@ async function queueStates(c: Context<Env>, deps: OperateRoutesDependencies) {
   const { promise: late, reject } = Promise.withResolvers<never>()
   limit.signal.addEventListener('abort', () => reject(limit.signal.reason), { once: true })
   try {
-    return await Promise.race([deps.queues(limit.signal), late])
+    return await Promise.race([deps.outbox.states(), late])
   } catch (error) {
     deps.log.warn({ err: toError(error), requestId: c.env.exchange.id }, 'queue-state-unknown')
     return undefined

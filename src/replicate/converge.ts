@@ -7,13 +7,26 @@ import type { Uid } from '../dicom/uid.ts'
 import { type Holdings, holdingsOf, whatLacks } from './holdings.ts'
 import type { Travels } from './travels.ts'
 
+/** An instance that a cluster refuses whatever is done, and its Failure Reason: asking again changes nothing. */
+export interface Refused {
+  readonly instance: Uid
+  readonly reason: number
+}
+
 export interface ConvergeResult {
   /** Instances the target acknowledged in this run. */
   readonly sent: number
-  /** Instances the target refuses whatever is done: asking again changes nothing. */
-  readonly refused: readonly { readonly instance: Uid; readonly reason: number }[]
+  /** What the target refused in this run. */
+  readonly refused: readonly Refused[]
   /** How many instances the target and each source that answered hold now, by cluster id. */
   readonly held: ReadonlyMap<string, number>
+}
+
+export interface RefusalsOfRun {
+  /** What the target refused in earlier runs: not sent again, and not missed. */
+  readonly before: ReadonlySet<Uid>
+  /** Awaited with what it refuses in this one, also when the run fails of something else. */
+  readonly note: (refused: readonly Refused[]) => Promise<void>
 }
 
 export interface ConvergeOptions {
@@ -23,6 +36,8 @@ export interface ConvergeOptions {
   readonly startsStudies: boolean
   /** What does not travel is not sent, and not missed: the run succeeds without it. */
   readonly travels: Travels
+  /** Absent: what the target refused before is sent again, as somebody asks for who wants to know. */
+  readonly refusals?: RefusalsOfRun
   /** Bytes of an instance read whole before the target sees it, so that one that cannot be read does no harm. */
   readonly maxBufferedPartBytes: number
 }
@@ -43,10 +58,12 @@ export async function converge(
   if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [], held: new Map([[target.id, 0]]) }
   const failures: unknown[] = []
   const holdings = await inventoriesOf(options.sources, study, failures, signal)
-  const missing = whatIsMissing(holdings, held, options.travels)
+  const missing = whatIsMissing(holdings, held, options)
   const uploads = readAll(missing, options, failures, signal)
   const results = missing.length > 0 ? await target.store(uploads, signal) : []
-  const refused = permanentRefusals(target, results)
+  const { refused, passing } = failuresIn(results)
+  if (refused.length > 0) await options.refusals?.note(refused)
+  if (passing) throw notStored(target, passing, results)
   if (failures.length > 0) throw failures[0]
   const sent = results.length - refused.length
   const counts = holdings.map(({ cluster, inventory }) => [cluster.id, inventory.size] as const)
@@ -77,9 +94,14 @@ interface Missing {
   readonly holders: readonly Cluster[]
 }
 
-function whatIsMissing(holdings: readonly Holding[], held: Holdings, travels: Travels): Missing[] {
+function whatIsMissing(
+  holdings: readonly Holding[],
+  held: Holdings,
+  { travels, refusals }: ConvergeOptions,
+): Missing[] {
   const others = holdings.map(({ inventory }) => inventory)
-  return whatLacks(held, others, travels).map((target) => {
+  const wanted = whatLacks(held, others, travels).filter(({ instance }) => !refusals?.before.has(instance))
+  return wanted.map((target) => {
     const holders = holdings.filter(({ inventory }) => inventory.has(target.instance)).map(({ cluster }) => cluster)
     return { target, holders }
   })
@@ -161,18 +183,19 @@ const isPermanent = (reason: number) =>
   (reason & 0xff00) === 0xa800 ||
   (reason & 0xff00) === 0xa900
 
-function permanentRefusals(target: Cluster, results: readonly StoreResult[]) {
+/** What is refused for good, and the first of what may pass. */
+function failuresIn(results: readonly StoreResult[]): { refused: Refused[]; passing: Refused | undefined } {
   const failed = results.flatMap(({ header, outcome }) =>
     outcome.status === 'failed' ? [{ instance: header.sopInstanceUID, reason: outcome.failureReason }] : [],
   )
-  const passing = failed.find(({ reason }) => !isPermanent(reason))
-  if (passing) {
-    const code = passing.reason.toString(16).padStart(4, '0').toUpperCase()
-    throw new ClusterError(
-      target.id,
-      'failed',
-      `did not store ${failed.length} of ${results.length} instances (${code}H)`,
-    )
+  return {
+    refused: failed.filter(({ reason }) => isPermanent(reason)),
+    passing: failed.find(({ reason }) => !isPermanent(reason)),
   }
-  return failed
+}
+
+function notStored(target: Cluster, { reason }: Refused, results: readonly StoreResult[]): ClusterError {
+  const failed = results.filter(({ outcome }) => outcome.status === 'failed').length
+  const code = reason.toString(16).padStart(4, '0').toUpperCase()
+  return new ClusterError(target.id, 'failed', `did not store ${failed} of ${results.length} instances (${code}H)`)
 }

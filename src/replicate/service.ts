@@ -2,10 +2,10 @@ import type { Cluster } from '../clusters/cluster.ts'
 import { untilAborted } from '../clusters/fan-out.ts'
 import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
-import { toError } from '../core/errors.ts'
+import { LinkError, toError } from '../core/errors.ts'
 import type { Log, Telemetry } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
-import { converge } from './converge.ts'
+import { converge, type Refused } from './converge.ts'
 import type { Travels } from './travels.ts'
 
 /** One claimed job: this process alone works on it while the lease holds. */
@@ -22,8 +22,15 @@ export interface JobQueue<J extends Job> {
   /** False when the lease is lost and the work must stop. */
   renew(job: J): Promise<boolean>
   complete(job: J): Promise<unknown>
-  fail(job: J, error: string, retryInMs: number): Promise<unknown>
+  /** `dead`: it has been failing for too long and does not come again by itself; `lost`: nothing was changed. */
+  fail(job: J, error: string, retryInMs: number): Promise<'waiting' | 'dead' | 'lost'>
   release(job: J): Promise<unknown>
+}
+
+/** What clusters refuse for good, `db/outbox.ts` behind it. */
+export interface Refusals {
+  of(study: Uid, cluster: string): Promise<ReadonlySet<Uid>>
+  remember(study: Uid, cluster: string, refused: readonly Refused[]): Promise<void>
 }
 
 export interface Replication {
@@ -47,6 +54,7 @@ export interface ReplicationDependencies<J extends Job> {
   /** Where a study may be read for a target, the best location first. */
   readonly sourcesFor: (study: Uid, target: string) => Promise<readonly Cluster[]>
   readonly queue: JobQueue<J>
+  readonly refusals: Refusals
   /** Told how many instances of a study clusters were found to hold. Must not throw. */
   readonly found: (study: Uid, held: ReadonlyMap<string, number>) => void
   readonly clock: Clock
@@ -155,12 +163,18 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
       await queue.complete(job)
     } catch (thrown) {
       if (ended.aborted) return void (await queue.release(job))
-      const retryInMs = backoff(job.attempts, pace)
-      const error = toError(thrown).message
-      log.warn({ study: job.study, cluster: job.cluster, retryInMs, error }, 'replication put off')
-      deps.telemetry.convergeRun(job.cluster, 'failed', 0)
-      await queue.fail(job, error, retryInMs)
+      await putOff(job, toError(thrown))
     }
+  }
+
+  async function putOff(job: J, thrown: Error): Promise<void> {
+    const { study, cluster, attempts } = job
+    const retryInMs = backoff(attempts, pace)
+    const error = thrown.message
+    log.warn({ study, cluster, retryInMs, error }, 'replication put off')
+    deps.telemetry.convergeRun(cluster, 'failed', 0)
+    const outcome = await queue.fail(job, thrown instanceof LinkError ? error : unexpected, retryInMs)
+    if (outcome === 'dead') log.error({ study, cluster, error }, 'replication given up')
   }
 
   async function run({ study, cluster }: J, signal: AbortSignal): Promise<void> {
@@ -172,12 +186,20 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
       startsStudies: target.updates === 'all',
       maxBufferedPartBytes: deps.maxBufferedPartBytes,
       travels: deps.travels,
+      refusals: {
+        before: await deps.refusals.of(study, cluster),
+        note: (refused: readonly Refused[]) => noteRefused(study, cluster, refused),
+      },
     }
     const { sent, refused, held } = await converge(study, target.cluster, options, signal)
     deps.found(study, held)
     deps.telemetry.convergeRun(cluster, 'ok', sent)
     log.info({ study, cluster, sent, refused: refused.length }, 'study replicated')
-    if (refused.length > 0) log.warn({ study, cluster, refused: refused.slice(0, 20) }, 'instances refused for good')
+  }
+
+  function noteRefused(study: Uid, cluster: string, refused: readonly Refused[]): Promise<void> {
+    log.warn({ study, cluster, refused: refused.slice(0, 20) }, 'instances refused for good')
+    return deps.refusals.remember(study, cluster, refused)
   }
 
   return {
@@ -196,7 +218,10 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
   }
 }
 
-/** Exponential with full jitter, so that a cluster that comes back is not met by everything at once; milliseconds. */
+/** Texts of errors that are not the product's own may tell hosts, and are for the log alone. */
+const unexpected = 'an unexpected error; the log says more at "replication put off"'
+
+/** Exponential with jitter, so that a cluster that comes back is not met by everything at once; milliseconds. */
 function backoff(attempts: number, { retryMs, maxRetryMs }: Pace): number {
   const longest = Math.min(maxRetryMs, retryMs * 2 ** Math.min(attempts, 20))
   return Math.round(longest / 2 + (Math.random() * longest) / 2)

@@ -5,20 +5,22 @@ import {
   claimConverge,
   completeConverge,
   failConverge,
-  queueDepth,
   releaseAbandoned,
   releaseConverge,
   renewLease,
   requestConverge,
 } from '../../src/db/converge-jobs.ts'
-import { convergeJob, studyLocation } from '../../src/db/schema.ts'
+import { queueDepth } from '../../src/db/outbox.ts'
+import { convergeJob, pausedCluster, refusedInstance, studyLocation } from '../../src/db/schema.ts'
 import { forgetHolder, holdersOf, rememberHolders } from '../../src/db/study-location.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { letTimePass } from '../support/database.ts'
 import { linkStoreContract } from './link-store.ts'
+import { outboxContract } from './outbox.ts'
 
 const uid = (n: number): Uid => parseUid(`1.2.3.${n}`, 'test')
 const minute = 60_000
+const later = { retryInMs: minute, giveUpAfterMs: 60 * minute }
 
 /** What the repositories promise, on whatever database: `open` gives two handles on the same fresh one. */
 export function databaseContract(
@@ -34,12 +36,15 @@ export function databaseContract(
     afterAll(() => opened?.close())
     beforeEach(async () => {
       await db().delete(convergeJob)
+      await db().delete(pausedCluster)
+      await db().delete(refusedInstance)
       await db().delete(studyLocation)
     })
 
     locationContract(db)
     convergeContract(db, () => opened.other)
     leaseContract(db, () => opened.other)
+    outboxContract(db, () => opened.other)
     linkStoreContract(db, () => opened.other)
   })
 }
@@ -153,12 +158,12 @@ function convergeContract(db: () => Database, other: () => Database): void {
 
   it('a failed job waits for its time and counts its attempts; a new request makes it due at once', async () => {
     await requestConverge(db(), uid(1), ['south'])
-    expect(await failConverge(db(), await claimOne(db()), 'south did not answer', minute)).toBe(true)
+    expect(await failConverge(db(), await claimOne(db()), 'south did not answer', later)).toBe('waiting')
     expect(await claim(db())).toEqual([])
     await letTimePass(db(), minute)
     const again = await claimOne(db())
     expect(again.attempts).toBe(1)
-    await failConverge(db(), again, 'south did not answer', minute)
+    await failConverge(db(), again, 'south did not answer', later)
     await requestConverge(db(), uid(1), ['south'])
     expect(await claimOne(db())).toMatchObject({ attempts: 0, generation: 2 })
   })
@@ -167,7 +172,7 @@ function convergeContract(db: () => Database, other: () => Database): void {
     await requestConverge(db(), uid(1), ['south'])
     const job = await claimOne(db())
     await requestConverge(db(), uid(1), ['south'])
-    expect(await failConverge(db(), job, 'south did not answer', minute)).toBe(true)
+    expect(await failConverge(db(), job, 'south did not answer', later)).toBe('waiting')
     expect(await claimOne(db())).toMatchObject({ attempts: 0, generation: 2 })
   })
 
@@ -190,7 +195,7 @@ function leaseContract(db: () => Database, other: () => Database): void {
     expect(second.lease).not.toBe(first.lease)
     const before = await db().select().from(convergeJob)
     expect(await completeConverge(db(), first)).toBe('lost')
-    expect(await failConverge(db(), first, 'too late', 0)).toBe(false)
+    expect(await failConverge(db(), first, 'too late', later)).toBe('lost')
     expect(await renewLease(db(), first, minute)).toBe(false)
     await releaseConverge(db(), first)
     expect(await db().select().from(convergeJob)).toEqual(before)

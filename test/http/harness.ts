@@ -21,6 +21,7 @@ import type { LinkRecord } from '../../src/link/record.ts'
 import type { FactsOfStudy } from '../../src/mappings/facts.ts'
 import type { MappingsService } from '../../src/mappings/service.ts'
 import type { QueryAnswer, QueryRequest, QueryService } from '../../src/query/service.ts'
+import type { Outbox, OutboxState } from '../../src/replicate/outbox.ts'
 import type { RetrieveReport } from '../../src/retrieve/explain.ts'
 import type { Requester, RetrieveAnswer, RetrieveService } from '../../src/retrieve/service.ts'
 import type { StoreRequest, StoreService } from '../../src/store/service.ts'
@@ -85,6 +86,27 @@ export const toldOf = (told: Partial<LinkRecord> = {}): LinkRecord => ({
   version: 0,
   ...told,
 })
+
+export const outboxState: OutboxState = {
+  cluster: 'south',
+  waiting: 2,
+  running: 1,
+  oldestAgeMs: 4500,
+  deadLetters: 5,
+  refusedInstances: 7,
+}
+
+const idleOutbox: Outbox = {
+  states: async () => [outboxState],
+  deadLetters: async () => [],
+  refusals: async () => [],
+  pause: async () => ({ ...outboxState, pausedSince: new Date(0) }),
+  resume: async () => outboxState,
+  retry: async () => ({ studies: 5 }),
+}
+
+/** Of services that are not told when their client leaves. */
+const unasked = { signal: new AbortController().signal }
 
 interface Asked {
   readonly service: string
@@ -151,6 +173,17 @@ export class FakeServices {
       this.#remember('patch', { study: it, change, ...options }, { signal }, () => this.onPatch(change, options)),
   }
 
+  onOutbox: Partial<Outbox> = {}
+  readonly outbox: Outbox = {
+    states: () => this.#outbox('states')(),
+    deadLetters: (page) => this.#remember('deadLetters', page, unasked, () => this.#outbox('deadLetters')(page)),
+    refusals: (page) => this.#remember('refusals', page, unasked, () => this.#outbox('refusals')(page)),
+    pause: (cluster) => this.#remember('pause', cluster, unasked, () => this.#outbox('pause')(cluster)),
+    resume: (cluster) => this.#remember('resume', cluster, unasked, () => this.#outbox('resume')(cluster)),
+    retry: (cluster, it) =>
+      this.#remember('retry', { cluster, study: it }, unasked, () => this.#outbox('retry')(cluster, it)),
+  }
+
   readonly mappings: MappingsService = {
     current: () => this.tables,
     loadedAt: () => new Date('2026-01-31T10:15:00Z'),
@@ -158,6 +191,10 @@ export class FakeServices {
   }
   readonly factsOfStudy: FactsOfStudy = (it, caller, signal) =>
     this.#remember('facts', { study: it, caller }, { signal }, () => this.onFacts(it, caller, signal))
+
+  #outbox<Verb extends keyof Outbox>(verb: Verb): Outbox[Verb] {
+    return this.onOutbox[verb] ?? idleOutbox[verb]
+  }
 
   #parts(service: string, request: unknown, requester: Requester) {
     return this.#remember(service, request, requester, () => this.onRetrieve(request as never, requester.signal))
@@ -199,7 +236,7 @@ export const clusterStates: ClusterStatus[] = [
   },
 ]
 
-interface SiteOptions extends Partial<Pick<AppDependencies, 'queues' | 'authenticate' | 'clock'>> {
+interface SiteOptions extends Partial<Pick<AppDependencies, 'outbox' | 'authenticate' | 'clock'>> {
   readonly pages?: Hono<Env>
 }
 
@@ -243,7 +280,7 @@ export async function startSite(settings: object = {}, options: SiteOptions = {}
     mappings: services.mappings,
     factsOfStudy: services.factsOfStudy,
     clusters: { status: () => clusterStates },
-    queues: async () => [{ cluster: 'south', depth: 3, oldestAgeMs: 4500 }],
+    outbox: services.outbox,
     ...options,
   })
   const listening = await listen(app, common)

@@ -4,6 +4,7 @@ import addFormats from 'ajv-formats'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { LinkError } from '../../src/core/errors.ts'
+import { parseUid } from '../../src/dicom/uid.ts'
 import { type AppDependencies, routeTable } from '../../src/http/app.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import {
@@ -11,6 +12,7 @@ import {
   found,
   instance,
   instancePath,
+  outboxState,
   part,
   partsOf,
   RawClient,
@@ -111,7 +113,15 @@ const wado = `/wado?requestType=WADO&studyUID=${study}&seriesUID=${series}&objec
 
 /** An address of an operation, and the request that goes there without anything else. */
 const requestOf = (key: string, headers: string) => {
-  const ids: Record<string, string> = { study, series, instance, frames: '1', token: 'abc', file: 'start.js' }
+  const ids: Record<string, string> = {
+    study,
+    series,
+    instance,
+    frames: '1',
+    token: 'abc',
+    file: 'start.js',
+    cluster: 'south',
+  }
   const [method, path = ''] = key.split(' ')
   const address = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name] ?? '')
   return `${method} ${address} HTTP/1.1\r\n${headers}Connection: close\r\n\r\n`
@@ -208,7 +218,7 @@ describe('real answers fit openapi.yaml', () => {
   })
 
   it('nothing is not found where something is stored', () => {
-    const posts = operations().filter(({ key }) => key.startsWith('POST'))
+    const posts = operations().filter(({ key }) => key.startsWith('POST /dicom-web'))
     expect(posts.map(({ operation }) => Object.keys(operation.responses))).not.toContainEqual(
       expect.arrayContaining(['404']),
     )
@@ -247,6 +257,10 @@ describe('real answers fit openapi.yaml', () => {
       instancePath.replace('/dicom-web', '/link/v1/explain'),
     ],
     ['GET /link/v1/mappings', '/link/v1/mappings'],
+    ['GET /link/v1/replication', '/link/v1/replication'],
+    ['GET /link/v1/replication/dead-letters', '/link/v1/replication/dead-letters'],
+    ['GET /link/v1/replication/dead-letters', '/link/v1/replication/dead-letters?limit=0'],
+    ['GET /link/v1/replication/refused-instances', '/link/v1/replication/refused-instances'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?StudyDescription=MR%20BRAIN'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?Modality'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?modality=MR'],
@@ -330,6 +344,34 @@ describe('real answers fit openapi.yaml', () => {
       throw new LinkError('config', 'text')
     }
     await holdAgainst('POST /link/v1/mappings/reload', await reload())
+  })
+
+  it('replication that is operated, and a database that does not answer', async () => {
+    site = await startSite()
+    const at = new Date('2026-01-31T10:15:00Z')
+    const failed = { ...outboxState, pausedSince: at, lastFailure: { at, error: 'cluster south: timed-out' } }
+    const [uid, cluster] = [parseUid(study, 'test'), 'south']
+    const dead = { study: uid, cluster, attempts: 3, requestedAt: at, failingSince: at, deadSince: at, error: 'text' }
+    const refused = { study: uid, cluster, instance: uid, reason: 0x0122, refusedAt: at }
+    const gone = async () => {
+      throw new LinkError('unavailable', 'text')
+    }
+    const working = {
+      states: async () => [failed, outboxState],
+      deadLetters: async () => [dead, dead],
+      refusals: async () => [refused, refused],
+    }
+    const dying = { states: gone, deadLetters: gone, refusals: gone, pause: gone, resume: gone, retry: gone }
+    for (const outbox of [working, dying]) {
+      site.services.onOutbox = outbox
+      for (const below of ['', '/dead-letters', '/refused-instances']) {
+        await holdAgainst(`GET /link/v1/replication${below}`, await site.fetch(`/link/v1/replication${below}?limit=1`))
+      }
+      for (const verb of ['pause', 'resume', 'retry']) {
+        const answer = await site.fetch(`/link/v1/replication/south/${verb}`, { method: 'POST' })
+        await holdAgainst(`POST /link/v1/replication/{cluster}/${verb}`, answer)
+      }
+    }
   })
 
   it('a store of the wrong type, and one that is too large', async () => {

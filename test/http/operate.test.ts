@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Env } from '../../src/http/context.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
-import { clusterStates, type Site, startSite, study } from './harness.ts'
+import { clusterStates, outboxState, type Site, startSite, study } from './harness.ts'
 
 let site: Site
 beforeEach(async () => {
@@ -74,17 +74,25 @@ describe('metrics', () => {
       'cluster_pool{cluster="south",use="waiting"} 2',
       'converge_queue_depth{cluster="south"} 3',
       'converge_queue_oldest_age_seconds{cluster="south"} 4.5',
+      'converge_dead_letters{cluster="south"} 5',
+      'converge_refused_instances{cluster="south"} 7',
+      'converge_paused{cluster="south"} 0',
     ]) {
       expect(text).toContain(`dicomweb_link_${line}`)
     }
   })
 
+  it('tell which cluster is paused', async () => {
+    site.services.onOutbox = { states: async () => [{ ...outboxState, pausedSince: new Date() }] }
+    expect(await (await site.fetch('/metrics')).text()).toContain('dicomweb_link_converge_paused{cluster="south"} 1')
+  })
+
   it('come without the queue when the database does not answer', async () => {
-    const queues = async () => {
+    const states = async () => {
       throw new Error('database gone')
     }
-    await using other = await startSite({}, { queues })
-    const text = await (await other.fetch('/metrics')).text()
+    site.services.onOutbox = { states }
+    const text = await (await site.fetch('/metrics')).text()
     expect(text).toContain('dicomweb_link_cluster_up')
     expect(text).not.toContain('converge_queue_depth{')
   })

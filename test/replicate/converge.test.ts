@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Uid } from '../../src/dicom/uid.ts'
-import { type ConvergeOptions, converge } from '../../src/replicate/converge.ts'
+import { type ConvergeOptions, converge, type Refused } from '../../src/replicate/converge.ts'
 import { travelsUnless } from '../../src/replicate/travels.ts'
 import { madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
@@ -73,6 +73,27 @@ describe('converging a study on a cluster', () => {
     expect((await converge(study, target, options([home]), signal)).refused).toHaveLength(1)
     target.faults.refuses = 0xa700
     await expect(converge(study, target, options([home]), signal)).rejects.toThrow(/did not store 1 of 1.*A700H/)
+  })
+
+  it('notes what is refused for good although the run fails of something else, and leaves it out later', async () => {
+    const made = instances(3)
+    const [home, target] = [cluster('home', made), cluster('target', [])]
+    home.faults.poison = new Set([made[0]?.instance ?? ''])
+    target.faults.refuses = 0x0122
+    const noted: Uid[] = []
+    const note = async (refused: readonly Refused[]) => void noted.push(...refused.map(({ instance }) => instance))
+    const run = () => converge(study, target, options([home], { refusals: { before: new Set(noted), note } }), signal)
+    await expect(run()).rejects.toMatchObject({ reason: 'failed' })
+    expect(noted.toSorted()).toEqual(
+      made
+        .slice(1)
+        .map(({ instance }) => instance as string)
+        .toSorted(),
+    )
+    home.faults = {}
+    target.faults = {}
+    expect(await run()).toMatchObject({ sent: 1, refused: [] })
+    expect([...target.held.keys()]).toEqual([made[0]?.instance])
   })
 
   it('sends what the other sources have when one does not answer, and fails to be tried again', async () => {

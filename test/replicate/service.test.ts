@@ -1,5 +1,5 @@
-import { describe, expect, it } from 'vitest'
-import { noLog, noTelemetry } from '../../src/core/telemetry.ts'
+import { describe, expect, it, vi } from 'vitest'
+import { noTelemetry } from '../../src/core/telemetry.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { createReplication, type Job, type JobQueue, type ReplicationTarget } from '../../src/replicate/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
@@ -36,7 +36,14 @@ class RecordingQueue implements JobQueue<Job> {
     return this.databaseHangs ? new Promise(() => undefined) : Promise.resolve(this.leaseHolds)
   }
   complete = (job: Job) => this.#note(`complete ${job.cluster}`)
-  fail = (job: Job) => this.#note(`fail ${job.cluster}`)
+  /** What becomes of a job that fails. */
+  failed: Awaited<ReturnType<JobQueue<Job>['fail']>> = 'waiting'
+  readonly failures: { readonly error: string; readonly retryInMs: number }[] = []
+  async fail(job: Job, error: string, retryInMs: number) {
+    this.failures.push({ error, retryInMs })
+    await this.#note(`fail ${job.cluster}`)
+    return this.failed
+  }
   release = (job: Job) => this.#note(`release ${job.cluster}`)
 
   next(): Promise<void> {
@@ -55,19 +62,31 @@ function setup(updates: ReplicationTarget['updates'] = 'all') {
   const [home, target] = [new MemoryCluster('home', { role: 'home' }).add(made), new MemoryCluster('target')]
   const [queue, clock] = [new RecordingQueue(), new FakeClock()]
   const found: [Uid, Record<string, number>][] = []
+  const refused = new Map<Uid, number>()
+  const logged: string[] = []
+  const note = (level: string) => (fields: object, event: string) =>
+    void logged.push(`${level} ${event}: ${JSON.stringify(fields)}`)
+  const log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') }
   const replication = createReplication({
     targets: [{ cluster: target, updates }],
     sourcesFor: async () => [home],
     queue,
+    refusals: {
+      of: async () => new Set(refused.keys()),
+      remember: async (_study, _cluster, some) => {
+        for (const { instance, reason } of some) refused.set(instance, reason)
+      },
+    },
     found: (study, held) => void found.push([study, Object.fromEntries(held)]),
     clock,
-    log: noLog,
+    log,
     telemetry: noTelemetry,
     pace,
     maxBufferedPartBytes: 1024 * 1024,
     travels: () => true,
   })
-  return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, found, replication }
+  const told = { found, refused, logged }
+  return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, replication, ...told }
 }
 
 describe('replication', () => {
@@ -116,6 +135,74 @@ describe('replication', () => {
     await replication.request([study])
     await done
     expect(queue.events).toEqual(['fail target'])
+    await replication.stop()
+  })
+
+  it('says when a job is given up', async () => {
+    for (const outcome of ['waiting', 'dead'] as const) {
+      const { study, target, queue, logged, replication } = setup()
+      target.faults.down = 'unreachable'
+      queue.failed = outcome
+      replication.start()
+      const done = queue.next()
+      await replication.request([study])
+      await done
+      await replication.stop()
+      expect(logged.some((line) => line.startsWith('error replication given up'))).toBe(outcome === 'dead')
+    }
+  })
+
+  it('waits twice as long after each failure, up to a limit, and no two jobs the same time', async () => {
+    const random = vi.spyOn(Math, 'random')
+    const { study, target, queue, replication } = setup()
+    target.faults.down = 'unreachable'
+    replication.start()
+    for (const [attempts, share] of [0, 1, 2, 3, 10, 1000].flatMap((it) => [[it, 0] as const, [it, 1] as const])) {
+      random.mockReturnValue(share)
+      queue.waiting.push({ study, cluster: 'target', attempts })
+      const done = queue.next()
+      await replication.request([])
+      await done
+    }
+    await replication.stop()
+    random.mockRestore()
+    const waits = queue.failures.map(({ retryInMs }) => retryInMs)
+    expect(waits).toEqual([1000, 2000, 2000, 4000, 4000, 8000, 8000, 16_000, 30_000, 60_000, 30_000, 60_000])
+  })
+
+  it('keeps texts that may tell hosts for the log', async () => {
+    const { study, target, queue, logged, replication } = setup()
+    target.search = async () => {
+      throw new Error('connect ECONNREFUSED 10.1.2.3:104')
+    }
+    replication.start()
+    const done = queue.next()
+    await replication.request([study])
+    await done
+    await replication.stop()
+    expect(queue.failures[0]?.error).toContain('an unexpected error')
+    expect(logged.join()).toContain('10.1.2.3')
+  })
+
+  it('remembers what a target refuses for good and does not send it again', async () => {
+    const { study, instance, target, queue, refused, replication } = setup()
+    target.faults.refuses = 0x0122
+    replication.start()
+    const done = queue.next()
+    await replication.request([study])
+    await done
+    expect(Object.fromEntries(refused)).toEqual({ [instance]: 0x0122 })
+    delete target.faults.refuses
+    const again = queue.next()
+    await replication.request([study])
+    await again
+    expect(target.held.size).toBe(0)
+    refused.clear()
+    const retried = queue.next()
+    await replication.request([study])
+    await retried
+    expect([...target.held.keys()]).toEqual([instance])
+    expect(queue.events).toEqual(['complete target', 'complete target', 'complete target'])
     await replication.stop()
   })
 

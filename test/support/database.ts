@@ -62,5 +62,7 @@ export async function letTimePass(db: Database, ms: number): Promise<void> {
     runAt: earlier(convergeJob.runAt),
     leaseUntil: earlier(convergeJob.leaseUntil),
     requestedAt: earlier(convergeJob.requestedAt),
+    failedAt: earlier(convergeJob.failedAt),
+    failingSince: earlier(convergeJob.failingSince),
   })
 }

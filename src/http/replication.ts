@@ -1,0 +1,122 @@
+import type { Context } from 'hono'
+import type { Config } from '../config/schema.ts'
+import { idPattern } from '../config/schema.ts'
+import { badRequest, LinkError } from '../core/errors.ts'
+import type { Log } from '../core/telemetry.ts'
+import type { PageOptions } from '../db/outbox.ts'
+import { isUid, parseUid } from '../dicom/uid.ts'
+import type { Outbox, OutboxState } from '../replicate/outbox.ts'
+import { linkPath } from './addresses.ts'
+import { answerJson } from './answer.ts'
+import type { Env, Route } from './context.ts'
+import { queryOf } from './parameters.ts'
+
+export interface ReplicationRoutesDependencies {
+  readonly config: Pick<Config, 'cors'>
+  readonly outbox: Outbox
+  readonly log: Log
+}
+
+const path = `${linkPath}/replication`
+
+/** What is to reach the other clusters: how it stands, what was given up, and what is done about it. */
+export const replicationRoutes = (deps: ReplicationRoutesDependencies): Route[] => [
+  { method: 'GET', path, scope: 'admin', handle: (c) => show(c, deps) },
+  { method: 'GET', path: `${path}/dead-letters`, scope: 'admin', handle: (c) => deadLetters(c, deps) },
+  { method: 'GET', path: `${path}/refused-instances`, scope: 'admin', handle: (c) => refusedInstances(c, deps) },
+  { method: 'POST', path: `${path}/:cluster/pause`, scope: 'admin', handle: (c) => change(c, deps, 'pause') },
+  { method: 'POST', path: `${path}/:cluster/resume`, scope: 'admin', handle: (c) => change(c, deps, 'resume') },
+  { method: 'POST', path: `${path}/:cluster/retry`, scope: 'admin', handle: (c) => retry(c, deps) },
+]
+
+const show = async (c: Context<Env>, { outbox }: ReplicationRoutesDependencies): Promise<Response> =>
+  answerJson(c, { clusters: (await outbox.states()).map(describe) })
+
+const describe = ({ pausedSince, lastFailure, ...state }: OutboxState) => ({
+  ...state,
+  paused: pausedSince !== undefined,
+  pausedSince: pausedSince ?? null,
+  lastFailure: lastFailure ?? null,
+})
+
+async function deadLetters(c: Context<Env>, { outbox }: ReplicationRoutesDependencies): Promise<Response> {
+  const page = pageOf(c, 1)
+  const rows = await outbox.deadLetters(oneMore(page))
+  const shown = rows.slice(0, page.limit)
+  const last = rows.length > shown.length ? shown.at(-1) : undefined
+  return answerJson(c, { deadLetters: shown, next: last ? cursorOf(last.cluster, last.study) : null })
+}
+
+async function refusedInstances(c: Context<Env>, { outbox }: ReplicationRoutesDependencies): Promise<Response> {
+  const page = pageOf(c, 2)
+  const rows = await outbox.refusals(oneMore(page))
+  const shown = rows.slice(0, page.limit)
+  const last = rows.length > shown.length ? shown.at(-1) : undefined
+  return answerJson(c, {
+    refusedInstances: shown,
+    next: last ? cursorOf(last.cluster, last.study, last.instance) : null,
+  })
+}
+
+async function change(
+  c: Context<Env>,
+  { outbox, log, config }: ReplicationRoutesDependencies,
+  verb: 'pause' | 'resume',
+): Promise<Response> {
+  refuseOtherPages(c, config)
+  const { id: requestId, principal } = c.env.exchange
+  const cluster = c.req.param('cluster') ?? ''
+  const state = await outbox[verb](cluster)
+  const fields = { requestId, principal: principal?.name, cluster }
+  if (verb === 'pause') log.info(fields, 'replication paused')
+  else log.info(fields, 'replication resumed')
+  return answerJson(c, describe(state))
+}
+
+async function retry(c: Context<Env>, { outbox, log, config }: ReplicationRoutesDependencies): Promise<Response> {
+  refuseOtherPages(c, config)
+  const { id: requestId, principal } = c.env.exchange
+  const cluster = c.req.param('cluster') ?? ''
+  const text = queryOf(c, ['study']).get('study')
+  const study = text === undefined ? undefined : parseUid(text, 'study')
+  const { studies } = await outbox.retry(cluster, study)
+  log.info({ requestId, principal: principal?.name, cluster, study, studies }, 'replication retried')
+  return answerJson(c, { cluster, studies })
+}
+
+/** A page of another origin that a browser shows can send a request without a body anywhere, unasked. */
+function refuseOtherPages(c: Context<Env>, { cors: { origins } }: ReplicationRoutesDependencies['config']): void {
+  const origin = c.req.header('origin')
+  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
+  if (URL.canParse(origin) && new URL(origin).host === c.req.header('host')) return
+  throw new LinkError('forbidden', 'Origin: this page may not operate the service; allow it in cors.origins')
+}
+
+const pageSize = { default: 100, max: 1000 }
+
+/** `uids`: how many a cursor has after the id of its cluster. */
+function pageOf(c: Context<Env>, uids: number): PageOptions {
+  const query = queryOf(c, ['cluster', 'limit', 'cursor'])
+  const [limit, cursor] = [query.get('limit'), query.get('cursor')]
+  return {
+    cluster: query.get('cluster'),
+    limit: limit === undefined ? pageSize.default : parseLimit(limit),
+    after: cursor === undefined ? undefined : parseCursor(cursor, uids),
+  }
+}
+
+/** One more than the page tells whether there is another page. */
+const oneMore = (page: PageOptions): PageOptions => ({ ...page, limit: page.limit + 1 })
+
+function parseLimit(text: string): number {
+  if (/^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= pageSize.max) return Number(text)
+  throw badRequest(`limit: expected a number from 1 to ${pageSize.max}`)
+}
+
+const cursorOf = (...key: readonly string[]): string => key.join('/')
+
+function parseCursor(text: string, uids: number): string[] {
+  const [cluster = '', ...rest] = text.split('/', uids + 2)
+  if (idPattern.test(cluster) && rest.length === uids && rest.every(isUid)) return [cluster, ...rest]
+  throw badRequest('cursor: expected the "next" of the page before')
+}
