@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { Command } from 'commander'
 import { type Console, mappingsCommand } from './cli/mappings.ts'
 import { reconcileCommand } from './cli/reconcile.ts'
+import { replicationCommand } from './cli/replication.ts'
 import { renderReports } from './clusters/check-report.ts'
 import { checkClusters, serve } from './compose.ts'
 import { demoConfig, loadConfig } from './config/load.ts'
@@ -68,7 +69,10 @@ const terminal: Console = {
     process.exitCode = status
   },
 }
-program.addCommand(reconcileCommand(terminal)).addCommand(mappingsCommand(terminal))
+program
+  .addCommand(reconcileCommand(terminal))
+  .addCommand(replicationCommand(terminal))
+  .addCommand(mappingsCommand(terminal))
 
 interface ServeOptions {
   readonly config?: string
