@@ -51,11 +51,10 @@ export class HoldingsReader {
     if (!this.#listsMany || studies.length < 2) return new Map()
     try {
       const listed = await askAlone(this.cluster, this.#within, (it, signal) => listInstancesOf(it, studies, signal))
-      const wanted = new Set(studies)
-      const groups = Map.groupBy(
-        listed.filter(({ study }) => wanted.has(study)),
-        ({ study }) => study,
-      )
+      const groups = Map.groupBy(listed, ({ study }) => study)
+      // Whoever gives what was not asked for takes no notice of the list, and may leave out what was.
+      if (groups.keys().some((study) => !studies.includes(study))) this.#listsMany = false
+      if (!this.#listsMany) return new Map()
       if (groups.size > 1) this.#understandsLists = true
       const told = studies.filter((study) => groups.has(study) || this.#understandsLists)
       return new Map(told.map((study) => [study, byInstance(groups.get(study) ?? [])]))

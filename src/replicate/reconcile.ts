@@ -87,6 +87,10 @@ export async function reconcile(options: ReconcileOptions): Promise<Reconciliati
   return run.result()
 }
 
+interface OpenCopy extends Copy {
+  readonly cluster: Cluster
+}
+
 class Run {
   readonly #options: ReconcileOptions
   readonly #tally: Tally
@@ -184,20 +188,35 @@ class Run {
 
   async #lookAt(study: Uid, reads: ReadonlyMap<string, Read>): Promise<void> {
     this.#options.signal.throwIfAborted()
-    const copies = this.#readers.flatMap(({ party, reader }): (Copy & { cluster: Cluster })[] => {
-      const holdings = reads.get(party.id)?.get(study)
-      if (holdings instanceof ClusterError) this.#tally.of(party.id).unanswered(holdings.message)
-      if (holdings === undefined || holdings instanceof ClusterError) return []
-      return [{ id: party.id, role: reader.cluster.role, updates: party.updates, holdings, cluster: reader.cluster }]
-    })
-    const { instances, lacking } = compareCopies(copies, this.#options.travels)
+    const { copies, instances, lacking } = await this.#confirmed(study, reads)
     const repairs: Repair[] = []
     for (const it of lacking) repairs.push(this.#options.repair ? await this.#repair(study, it, copies) : it)
     this.#tally.add(repairs)
     if (repairs.length > 0) this.#options.onFinding({ study, instances, lacking: repairs })
   }
 
-  async #repair(study: Uid, lacking: Lacking, copies: readonly (Copy & { cluster: Cluster })[]): Promise<Repair> {
+  /** What a long list leaves out may still be there, or have come meanwhile: the study alone is asked for once more. */
+  async #confirmed(study: Uid, reads: ReadonlyMap<string, Read>) {
+    const { travels } = this.#options
+    const suspected = compareCopies(this.#copiesIn(reads, study), travels).lacking.length > 0
+    const last = suspected ? await this.#read([study], () => true) : reads
+    for (const [id, read] of last) {
+      const answer = read.get(study)
+      if (answer instanceof ClusterError) this.#tally.of(id).unanswered(answer.message)
+    }
+    const copies = this.#copiesIn(last, study)
+    return { copies, ...compareCopies(copies, travels) }
+  }
+
+  #copiesIn(reads: ReadonlyMap<string, Read>, study: Uid): OpenCopy[] {
+    return this.#readers.flatMap(({ party: { id, updates }, reader: { cluster } }) => {
+      const holdings = reads.get(id)?.get(study)
+      if (holdings === undefined || holdings instanceof ClusterError) return []
+      return [{ id, role: cluster.role, updates, holdings, cluster }]
+    })
+  }
+
+  async #repair(study: Uid, lacking: Lacking, copies: readonly OpenCopy[]): Promise<Repair> {
     const { clock, signal, travels, maxBufferedPartBytes } = this.#options
     const target = copies.find(({ id }) => id === lacking.cluster)
     if (!target) throw new Error(`no cluster ${lacking.cluster}`)

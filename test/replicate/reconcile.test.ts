@@ -185,13 +185,23 @@ describe('reconciling', () => {
   test.each([
     ['takes no notice of lists', (request: SearchRequest, all: SearchAnswer) => (isList(request) ? nothing : all)],
     [
+      'gives the beginning of all it has to lists',
+      (request: SearchRequest, all: SearchAnswer) =>
+        isList(request) ? { ...all, rows: [...all.rows.slice(0, 2), foreignRow] } : all,
+    ],
+    [
+      'leaves things out of lists',
+      (request: SearchRequest, all: SearchAnswer) =>
+        isList(request) ? { ...all, rows: all.rows.filter((_, at) => at % 2 === 0) } : all,
+    ],
+    [
       'refuses lists',
       (request: SearchRequest, all: SearchAnswer) => {
         if (isList(request)) throw new ClusterError('south', 'unsupported', 'no')
         return all
       },
     ],
-  ])('asks a cluster that %s study by study, and takes nothing for missing that is there', async (_, answer) => {
+  ])('takes nothing for missing that is there at a cluster that %s', async (_, answer) => {
     class Peculiar extends MemoryCluster {
       override async search(request: SearchRequest): Promise<SearchAnswer> {
         return answer(request, await super.search(request))
@@ -266,4 +276,7 @@ describe('reconciling', () => {
 })
 
 const nothing: SearchAnswer = { rows: [], truncated: false }
+const foreignRow = Object.fromEntries(
+  ['0020000D', '0020000E', '00080018'].map((key) => [key, { vr: 'UI', Value: ['1.9'] }]),
+)
 const isList = ({ level, study }: SearchRequest): boolean => level === 'instance' && study === undefined
