@@ -212,6 +212,9 @@ describe('reconciling', () => {
     const result = await run([party(home), party(south)], { repair: false })
     expect(result).toMatchObject({ studies: 2, complete: 1 })
     expect(told(result).south).toMatchObject({ missing: 1 })
+    // Nor for absent: home is completed only where it holds something.
+    const parties = [party(holding('home', made.slice(0, 4), Peculiar)), party(holding('south', made))]
+    expect(told(await run(parties, { repair: false })).home).toMatchObject({ missing: 1 })
   })
 
   test('tells conflicts, refusals and failures apart, and none of them is a repair', async () => {
