@@ -135,6 +135,7 @@ export const failConverge = (
 ): Promise<'waiting' | 'dead' | 'lost'> =>
   guard('put a convergence job off', async () => {
     const untouched = sql`${convergeJob.generation} = ${job.generation}`
+    // A request made meanwhile has set it back.
     const since = sql`coalesce(${convergeJob.failingSince}, now())`
     const rows = await db
       .update(convergeJob)
@@ -145,7 +146,7 @@ export const failConverge = (
         attempts: sql`case when ${untouched} then ${convergeJob.attempts} + 1 else ${convergeJob.attempts} end`,
         runAt: sql`case when ${untouched} then ${inFuture(retryInMs)} else ${convergeJob.runAt} end`,
         failingSince: sql`case when ${untouched} then ${since} end`,
-        deadSince: sql`case when ${untouched} and ${since} <= ${inFuture(-giveUpAfterMs)} then now() end`,
+        deadSince: sql`case when ${since} <= ${inFuture(-giveUpAfterMs)} then now() end`,
       })
       .where(held(job))
       .returning({ deadSince: convergeJob.deadSince })
