@@ -6,6 +6,8 @@ export const dicomwebPath = '/dicom-web'
 export const wadoUriPath = '/wado'
 /** What this product says beside DICOMweb. */
 export const linkPath = '/link/v1'
+/** The page about what is on its way to the clusters. */
+export const replicationPage = '/ui/replication'
 
 /** The DICOMweb root as the client sees it, without a slash at its end: what URLs in answers begin with. */
 export function dicomwebRoot(c: Context<Env>, { publicUrl }: Pick<Config, 'publicUrl'>): string {

@@ -6,7 +6,7 @@ import type { Log } from '../core/telemetry.ts'
 import type { PageOptions } from '../db/outbox.ts'
 import { isUid, parseUid } from '../dicom/uid.ts'
 import type { Outbox, OutboxState } from '../replicate/outbox.ts'
-import { linkPath } from './addresses.ts'
+import { linkPath, replicationPage } from './addresses.ts'
 import { answerJson } from './answer.ts'
 import type { Env, Route } from './context.ts'
 import { queryOf } from './parameters.ts'
@@ -70,7 +70,7 @@ async function change(
   const fields = { requestId, principal: principal?.name, cluster }
   if (verb === 'pause') log.info(fields, 'replication paused')
   else log.info(fields, 'replication resumed')
-  return answerJson(c, describe(state))
+  return backToPage(c) ?? answerJson(c, describe(state))
 }
 
 async function retry(c: Context<Env>, { outbox, log, config }: ReplicationRoutesDependencies): Promise<Response> {
@@ -81,8 +81,12 @@ async function retry(c: Context<Env>, { outbox, log, config }: ReplicationRoutes
   const study = text === undefined ? undefined : parseUid(text, 'study')
   const { studies } = await outbox.retry(cluster, study)
   log.info({ requestId, principal: principal?.name, cluster, study, studies }, 'replication retried')
-  return answerJson(c, { cluster, studies })
+  return backToPage(c) ?? answerJson(c, { cluster, studies })
 }
+
+/** A browser that sent a form wants to see the page again. */
+const backToPage = (c: Context<Env>): Response | undefined =>
+  /\btext\/html\b/.test(c.req.header('accept') ?? '') ? c.redirect(replicationPage, 303) : undefined
 
 /** A page of another origin that a browser shows can send a request without a body anywhere, unasked. */
 function refuseOtherPages(c: Context<Env>, { cors: { origins } }: ReplicationRoutesDependencies['config']): void {

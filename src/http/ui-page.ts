@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { html, raw } from 'hono/html'
 import type { ClusterStatus } from '../clusters/registry.ts'
+import { replicationPage } from './addresses.ts'
 import { style } from './ui-style.ts'
 
 /**
@@ -9,28 +10,30 @@ import { style } from './ui-style.ts'
  */
 export type Html = ReturnType<typeof html>
 
-/** The one style sheet is in the page and known by its hash; no script is needed, so none may run. */
-const pagePolicy = [
-  "default-src 'none'",
-  `style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'`,
-  'img-src data:',
-  "base-uri 'none'",
-  "form-action 'self'",
-  "frame-ancestors 'none'",
-].join('; ')
+/** The one style sheet is in the page and known by its hash; so is a script, where there is one, and none else may run. */
+const pagePolicy = (script: string | undefined): string =>
+  [
+    "default-src 'none'",
+    ...(script ? [`script-src ${script}`, "connect-src 'self'"] : []),
+    `style-src 'sha256-${createHash('sha256').update(style).digest('base64')}'`,
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'self'",
+    "frame-ancestors 'none'",
+  ].join('; ')
 
 interface Layout {
   readonly title: string
   /** Parts of the page to skip to, by their ids. */
   readonly parts: Readonly<Record<string, string>>
-  /** Whether it is the page of the search, which has its place among the pages. */
-  readonly isSearch: boolean
+  /** Which of the pages it is that have their place in the navigation. */
+  readonly current?: 'search' | 'replication'
   readonly hasViewer: boolean
   readonly content: Html
 }
 
 /** The whole page. The empty icon keeps browsers from asking for one. */
-export const layout = ({ title, parts, isSearch, hasViewer, content }: Layout): Html => html`<!doctype html>
+export const layout = ({ title, parts, current, hasViewer, content }: Layout): Html => html`<!doctype html>
 <html lang="en">
   <head>
     <meta charset="utf-8">
@@ -45,7 +48,8 @@ export const layout = ({ title, parts, isSearch, hasViewer, content }: Layout): 
       <h1>dicomweb-link</h1>
       <nav aria-label="Pages">
         ${hasViewer ? html`<a href="/">Viewer</a>` : ''}
-        <a href="/ui"${isSearch ? html` aria-current="page"` : ''}>Linked search</a>
+        <a href="/ui"${current === 'search' ? isCurrent : ''}>Linked search</a>
+        <a href="${replicationPage}"${current === 'replication' ? isCurrent : ''}>Replication</a>
         <a href="/docs">API</a>
       </nav>
     </header>
@@ -53,6 +57,8 @@ export const layout = ({ title, parts, isSearch, hasViewer, content }: Layout): 
   </body>
 </html>
 `
+
+const isCurrent = html` aria-current="page"`
 
 interface Table {
   /** Prefix of the ids in the page. */
@@ -113,14 +119,17 @@ function moment(at: number): Html {
   return html`<time datetime="${text}">${text.slice(0, 19).replace('T', ' ')} UTC</time>`
 }
 
-/** A page as it is sent: nobody is to keep it, and no script may run in it. */
-export const pageResponse = async (page: Html, { status, headers }: PageStatus = { status: 200 }): Promise<Response> =>
+/** A page as it is sent: nobody is to keep it, and no script may run in it but the one with this hash. */
+export const pageResponse = async (
+  page: Html,
+  { status, headers, script }: PageStatus = { status: 200 },
+): Promise<Response> =>
   new Response(String(await page), {
     status,
     headers: {
       ...headers,
       'Content-Type': 'text/html; charset=utf-8',
-      'Content-Security-Policy': pagePolicy,
+      'Content-Security-Policy': pagePolicy(script),
       'Cache-Control': 'no-store',
     },
   })
@@ -128,6 +137,8 @@ export const pageResponse = async (page: Html, { status, headers }: PageStatus =
 interface PageStatus {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
+  /** As `script-src` has it. */
+  readonly script?: string
 }
 
 /** A duration as the tables show it. */

@@ -26,7 +26,7 @@ export const whereRoutes = (deps: WhereRoutesDependencies): Route[] => [
 
 async function where(c: Context<Env>, { config, retrieve }: WhereRoutesDependencies): Promise<Response> {
   const page = (title: string, content: Html) =>
-    layout({ title, parts: { copies: 'copies' }, isSearch: false, hasViewer: config.viewer, content })
+    layout({ title, parts: { copies: 'copies' }, hasViewer: config.viewer, content })
   try {
     const report = await retrieve.explain(targetIn(c), requesterOf(c))
     return await pageResponse(page(titleOf(report), copiesSection(html`${facts(report)}${clusters(report)}`)))

@@ -11,10 +11,11 @@ import { describeProblem } from './problem.ts'
 import { type Fault, type FormValues, faultOf, formValues, isAsked, searchForm, searchOf } from './ui-form.ts'
 import { clustersSection, type Html, layout, pageResponse } from './ui-page.ts'
 import { planDetails } from './ui-plan.ts'
+import { type ReplicationPageDependencies, replicationPages } from './ui-replication.ts'
 import { resultsSection, resultsTitle } from './ui-results.ts'
 import { type WhereRoutesDependencies, whereRoutes } from './ui-where.ts'
 
-export interface UiRoutesDependencies extends WhereRoutesDependencies {
+export interface UiRoutesDependencies extends WhereRoutesDependencies, ReplicationPageDependencies {
   readonly config: Pick<Config, 'publicUrl' | 'viewer'>
   readonly clusters: Pick<Clusters, 'status'>
   readonly query: QueryService
@@ -31,10 +32,11 @@ type Outcome =
       readonly headers: Readonly<Record<string, string>>
     }
 
-/** The pages to look at the clusters, to make linked queries and to see where a study is; they work without scripts. */
+/** The pages to look at the clusters and at what is on its way to them, to make linked queries and to see where a study is. */
 export const uiRoutes = (deps: UiRoutesDependencies): Route[] => [
   { method: 'GET', path: '/ui', scope: 'query', handle: (c) => ui(c, deps) },
   ...whereRoutes(deps),
+  ...replicationPages(deps),
 ]
 
 async function ui(c: Context<Env>, deps: UiRoutesDependencies): Promise<Response> {
@@ -65,7 +67,7 @@ function page(values: FormValues, outcome: Outcome, { clusters, config }: UiRout
   return layout({
     title: titleOf(values, outcome),
     parts: { search: 'search', ...(outcome.kind === 'found' && { results: 'results' }) },
-    isSearch: true,
+    current: 'search',
     hasViewer: config.viewer,
     content: html`
       ${clustersSection(states)}
