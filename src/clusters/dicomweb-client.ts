@@ -22,6 +22,8 @@ const maxHeaderBytes = 32 * 1024
 const waitingPerConnection = 32
 /** Larger reads than the default cost fewer turns of the event loop. */
 const readAheadBytes = 256 * 1024
+/** Parts that were as long as they said, in a row, after which lengths are believed. */
+const rightEnough = 8
 /** How long the lengths of parts are looked at with suspicion after one was wrong, for which any broken answer may be. */
 const suspicionMs = 10 * 60_000
 /** How connections read: not more than one read ahead, since several would be copied into one. */
@@ -68,7 +70,7 @@ export class DicomwebClient {
   readonly cluster: string
   /** Path of the DICOMweb root on its host, without a trailing slash. */
   readonly rootPath: string
-  /** Whether the archive is known to tell the truth about them, or not yet to lie. */
+  /** Whether the archive is known to tell the truth about them. */
   readonly partLengths: PartLengths
   readonly #config: ClusterConfig
   readonly #deps: ClientDeps
@@ -85,7 +87,7 @@ export class DicomwebClient {
     this.rootPath = url.pathname.replace(/\/+$/, '')
     this.#config = config
     this.#deps = deps
-    this.partLengths = believedUnlessWrong(deps.clock)
+    this.partLengths = believedWhenProven(deps.clock)
     this.#slots = new Slots(config.maxConnections, config.maxConnections * waitingPerConnection)
     // Before the credentials: it says which key names a file that cannot be read.
     const tls = readTlsMaterial(config)
@@ -233,13 +235,18 @@ export class DicomwebClient {
   }
 }
 
-function believedUnlessWrong(clock: Clock): PartLengths {
+function believedWhenProven(clock: Clock): PartLengths {
+  let right = 0
   let suspectedUntil = 0
   return {
     get areBelieved() {
-      return clock.now() >= suspectedUntil
+      return right >= rightEnough && clock.now() >= suspectedUntil
+    },
+    wereRight: () => {
+      right++
     },
     wereWrong: () => {
+      right = 0
       suspectedUntil = clock.now() + suspicionMs
     },
   }

@@ -22,6 +22,8 @@ export const tooLarge = (what: string): WireError => new WireError('too-large', 
 /** Whether a sender's `Content-Length` of a part spares the search for the boundary behind it. */
 export interface PartLengths {
   readonly areBelieved: boolean
+  /** To be called when a part was just as long, as the boundary behind it shows that was looked for. */
+  wereRight(): void
   /** To be called when a part was not as long as that. */
   wereWrong(): void
 }
@@ -49,6 +51,8 @@ export class Message {
   #inContent = true
   /** Of the content being read, when it is believed: looked at again when so much of it has come. */
   #announced: number | undefined
+  /** The same when it is not believed, to be compared. */
+  #unproven: number | undefined
   #parts = 0
   #failure: unknown
   readonly #lengths: PartLengths | undefined
@@ -73,7 +77,10 @@ export class Message {
   /** Reads the header of the next part; names in lower case, the first one of a name. */
   async readHeaders(): Promise<ReadonlyMap<string, string>> {
     const headers = parseHeaders(await this.#headerLines())
-    this.#announced = this.#lengths?.areBelieved ? lengthIn(headers) : undefined
+    const length = lengthIn(headers)
+    const isBelieved = this.#lengths?.areBelieved
+    this.#announced = isBelieved ? length : undefined
+    this.#unproven = isBelieved ? undefined : length
     this.#bytes = 0
     this.#inContent = true
     this.#parts += 1
@@ -133,12 +140,19 @@ export class Message {
       this.#bytes += bytes.length
       if (this.#bytes > limit) throw tooLarge(`more than ${limit} bytes before ${what}`)
       if (announced > 0 && this.#bytes > announced) throw new WireError('malformed', wrongLength)
+      if (!this.#inContent) this.#prove()
       return bytes
     } catch (error) {
       if (this.#announced !== undefined && error instanceof WireError) this.#lengths?.wereWrong()
       this.#failure = error
       throw error
     }
+  }
+
+  #prove(): void {
+    if (this.#unproven === undefined) return
+    if (this.#unproven === this.#bytes) this.#lengths?.wereRight()
+    else this.#lengths?.wereWrong()
   }
 
   /** So many bytes of content at most, whatever is in them; the delimiter has to follow behind the last one. */

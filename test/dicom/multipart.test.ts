@@ -55,17 +55,34 @@ const usualParts = [
 const withLength = (length: string, content: string) =>
   `--b\r\n\r\nfirst\r\n--b\r\nContent-Length: ${length}\r\n\r\n${content}\r\n--b\r\n\r\nlast\r\n--b--\r\n`
 
-/** What comes of it in chunks of so many bytes, and whether the length was found to be wrong. */
-async function believing(text: string, chunkBytes: number) {
-  let wrong = 0
-  const lengths = { areBelieved: true, wereWrong: () => wrong++ }
+/** What comes of it in chunks of so many bytes, and how often a length was found to be right or wrong. */
+async function reading(text: string, chunkBytes: number, areBelieved: boolean) {
+  let [right, wrong] = [0, 0]
+  const lengths = { areBelieved, wereRight: () => right++, wereWrong: () => wrong++ }
   const pieces = text.match(new RegExp(`.{1,${chunkBytes}}`, 'gs')) ?? []
   const outcome = await readAll(chunks(...pieces), 'b', { ...roomy, lengths }).then(
     (parts) => parts.map((part) => part.text),
     (error: unknown) => (error as WireError).kind,
   )
+  return { outcome, right, wrong }
+}
+
+async function believing(text: string, chunkBytes: number) {
+  const { outcome, wrong } = await reading(text, chunkBytes, true)
   return { outcome, wrong }
 }
+
+test.each([1, 7, 20, 1000])(
+  'lengths of parts that are not believed are only compared, in chunks of %i',
+  async (size) => {
+    const outcome = ['first', 'content', 'last']
+    expect(await reading(withLength('7', 'content'), size, false)).toEqual({ outcome, right: 1, wrong: 0 })
+    for (const length of ['4', '10', '1000']) {
+      expect(await reading(withLength(length, 'content'), size, false)).toEqual({ outcome, right: 0, wrong: 1 })
+    }
+    expect(await reading(withLength('none', 'content'), size, false)).toEqual({ outcome, right: 0, wrong: 0 })
+  },
+)
 
 describe.each([1, 7, 20, 1000])('lengths of parts that are believed, in chunks of %i', (chunkBytes) => {
   test('spare the search: what looks like a boundary is content', async () => {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerOptions } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createDicomwebCluster } from '../../src/clusters/dicomweb.ts'
@@ -15,6 +16,7 @@ import { createMetrics } from '../../src/http/metrics.ts'
 import { listen } from '../../src/http/server.ts'
 import { parseMappings } from '../../src/link/mappings.ts'
 import { createQueryService } from '../../src/query/service.ts'
+import { withCache } from '../../src/retrieve/cache.ts'
 import { createRetrieveService } from '../../src/retrieve/service.ts'
 import { createStoreService } from '../../src/store/service.ts'
 import { type FakeArchive, json, startFakeArchive } from '../support/fake-archive.ts'
@@ -39,6 +41,8 @@ export interface SiteOptions {
   /** Of every cluster. */
   readonly cluster?: object
   readonly drainTimeoutMs?: number
+  /** Of answers that are kept; none without it. */
+  readonly cacheBytes?: number
 }
 
 /** Clusters by id; the first one is home. */
@@ -71,7 +75,7 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
     return new MonitoredCluster(inner, { clock, telemetry: noTelemetry, log })
   })
   const clusters = createClusters(watched)
-  const services = servicesOf(config, clusters)
+  const services = servicesOf(config, clusters, options.cacheBytes)
   const lifecycle = { draining: false }
   const metrics = createMetrics()
   const authenticate = createAuthenticate(undefined, clock)
@@ -115,22 +119,29 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
   }
 }
 
-function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>) {
+function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>, cacheBytes = 0) {
   const { maxBufferedPartBytes, maxJsonBytes, maxResults, maxRowsPerCluster, maxSnapshotRows } = config.limits
   const index = { holdersOf: async () => [], remember: () => undefined, forget: () => undefined }
   const replicated: string[] = []
+  const retrieve = createRetrieveService({
+    clusters: clusters.all,
+    queries: querySwitches(config.clusters),
+    bulkdataKey: Buffer.from('key'),
+    status: () => clusters.status(),
+    index,
+    clock,
+    maxBufferedPartBytes,
+    renderer: noRenderer,
+    maxRenderedBytes: 1024 * 1024,
+  })
   return {
     replicated,
-    retrieve: createRetrieveService({
+    retrieve: withCache(retrieve, {
+      maxBytes: cacheBytes,
       clusters: clusters.all,
       queries: querySwitches(config.clusters),
-      bulkdataKey: Buffer.from('key'),
-      status: () => clusters.status(),
-      index,
       clock,
-      maxBufferedPartBytes,
-      renderer: noRenderer,
-      maxRenderedBytes: 1024 * 1024,
+      telemetry: noTelemetry,
     }),
     query: createQueryService({
       clusters: clusters.all,
@@ -174,8 +185,11 @@ const rowOf = ({ study, series, instance }: MadeInstance) => ({
 })
 
 /** An archive that holds these instances and answers everything rightly; routes added later go before its own. */
-export async function startArchive(...held: readonly MadeInstance[]): Promise<FakeArchive> {
-  const archive = await startFakeArchive()
+export const startArchive = (...held: readonly MadeInstance[]): Promise<FakeArchive> => startArchiveOf(held)
+
+/** The same; with `tls` it speaks https. */
+export async function startArchiveOf(held: readonly MadeInstance[], tls?: ServerOptions): Promise<FakeArchive> {
+  const archive = await startFakeArchive(tls)
   const below = (url: string) => {
     const [, study, series, instance] =
       /\/studies\/([\d.]+)(?:\/series\/([\d.]+))?(?:\/instances\/([\d.]+))?/.exec(url) ?? []
