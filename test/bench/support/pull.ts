@@ -14,8 +14,6 @@ export interface Pull {
   readonly accept: string
   /** How fast each connection reads at most; taken in turn, absent or undefined without a limit. */
   readonly bytesPerSecond?: readonly (number | undefined)[]
-  /** Whether an answer is left when its body has begun. */
-  readonly leaveEarly?: boolean
 }
 
 export interface Pulled {
@@ -114,7 +112,7 @@ class Client {
   #read(socket: Socket, bytes: number): boolean {
     const answer = this.#answer
     answer.read(shared, bytes)
-    if (answer.complete || (this.#pull.leaveEarly && answer.bytes > 0)) this.#settle()
+    if (answer.complete) this.#settle()
     const aheadMs = answer.bytes / this.#bytesPerMs - (performance.now() - this.#begun)
     if (!(aheadMs > 1)) return true
     setTimeout(() => socket.resume(), aheadMs)
@@ -132,7 +130,7 @@ async function pull(wanted: Pull): Promise<Pulled> {
       firstByteMs.push(got.firstByteMs)
       ms.push(got.ms)
       bytes += got.answer.bytes
-      if (got.answer.status !== 200 || !(got.answer.complete || wanted.leaveEarly)) failed++
+      if (got.answer.status !== 200 || !got.answer.complete) failed++
     }
     client.close()
   }
