@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { availableParallelism, hostname } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { checkCluster } from './clusters/check.ts'
 import type { CheckReport } from './clusters/check-report.ts'
-import type { Cluster } from './clusters/cluster.ts'
 import { createDicomwebCluster } from './clusters/dicomweb.ts'
 import { openEmbeddedCluster } from './clusters/embedded/cluster.ts'
 import { MonitoredCluster } from './clusters/health.ts'
@@ -13,16 +11,16 @@ import { querySwitches } from './clusters/visible.ts'
 import { attributesServiceOf } from './compose/attributes.ts'
 import { type KnownLocations, locationIndex } from './compose/location-index.ts'
 import { queryServiceOf } from './compose/query.ts'
+import { replicationOf } from './compose/replicate.ts'
 import { retrieveServiceOf } from './compose/retrieve.ts'
-import type { ClusterConfig, Config } from './config/schema.ts'
+import { deliverAll, deliveryOf, spoolOf, withSpool } from './compose/spool.ts'
+import { type ClusterConfig, type Config, spoolId } from './config/schema.ts'
 import { keysWithoutEffect } from './config/without-effect.ts'
 import { systemClock as clock } from './core/clock.ts'
 import type { Log, Telemetry } from './core/telemetry.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import * as jobs from './db/converge-jobs.ts'
-import { refusedOf, rememberRefusals } from './db/outbox.ts'
 import { keyNamed } from './db/shared-keys.ts'
-import { holdersOf } from './db/study-location.ts'
 import { startViewer, type ViewerProgress, viewerCacheFolder } from './demo/ohif.ts'
 import { seedDemo } from './demo/seed.ts'
 import type { Uid } from './dicom/uid.ts'
@@ -35,11 +33,11 @@ import { viewer } from './http/viewer.ts'
 import { createFactsOfStudy } from './mappings/facts.ts'
 import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
-import { createRenderer, type Renderer } from './render/renderer.ts'
+import { createRenderer } from './render/renderer.ts'
 import { createOutbox } from './replicate/outbox.ts'
-import { createReplication, type JobQueue, type Pace, type Refusals, type Replication } from './replicate/service.ts'
+import type { Replication } from './replicate/service.ts'
 import { updatesOf } from './replicate/targets.ts'
-import { travelsUnless } from './replicate/travels.ts'
+import type { RetrieveService } from './retrieve/service.ts'
 import { createStoreService } from './store/service.ts'
 
 /** The composition root: implementations meet here and nowhere else. */
@@ -61,29 +59,37 @@ export interface ServeOptions {
 }
 
 /** Starts the proxy. Throws `LinkError` with code `config` when it cannot be started as configured. */
-export async function serve(config: Config, { demo, say }: ServeOptions): Promise<Running> {
-  const log = createLog(config)
+export async function serve(configured: Config, { demo, say }: ServeOptions): Promise<Running> {
+  const log = createLog(configured)
   const metrics = createMetrics()
   const resources = new AsyncDisposableStack()
   try {
-    const db = resources.adopt(await openDatabase({ url: config.database.url, dataDir: config.dataDir }), (it) =>
-      it.close(),
+    const db = resources.adopt(
+      await openDatabase({ url: configured.database.url, dataDir: configured.dataDir }),
+      (it) => it.close(),
     )
     if (db.kind === 'embedded') await jobs.releaseAbandoned(db)
+    const config = await withSpool(configured, db)
     const clusters = resources.adopt(await openClusters(config, { db, log, metrics }), (it) => it.close())
     // Bulk data of uploads that a crash cut off.
     await rm(spoolDir(config), { recursive: true, force: true })
     if (demo) await seedDemo(clusters.all, say)
     const index = locationIndex(db, log)
-    const replication = resources.adopt(replicationOf(config, { db, clusters, index, log, metrics }), (it) => it.stop())
+    const renderer = resources.adopt(createRenderer({ threads: renderThreads() }), (it) => it.close())
+    const located = { db, clusters, index, log, metrics }
+    const bulkdataKey = await keyNamed(db, 'bulkdata')
+    const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, renderer, telemetry: metrics })
+    const replication = resources.adopt(replicationOf(config, located), (it) => it.stop())
+    const delivery = config === configured ? undefined : await openDelivery(config, { ...located, retrieve })
+    if (delivery) resources.adopt(delivery, (it) => it.stop())
     replication.start()
+    delivery?.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const renderer = resources.adopt(createRenderer({ threads: renderThreads() }), (it) => it.close())
-    const parts = { db, clusters, index, replication, mappings, renderer, log, metrics, pages: pages.app }
+    const parts = { ...located, retrieve, replication, delivery, mappings, pages: pages.app }
     const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
-    for (const text of keysWithoutEffect(config)) {
+    for (const text of keysWithoutEffect(configured)) {
       log.warn({ text }, 'config-without-effect')
       say(text)
     }
@@ -145,69 +151,38 @@ export const openEmbedded = (
 export const openRemote = (config: Config, cluster: ClusterConfig, telemetry: Telemetry) =>
   createDicomwebCluster(cluster, { limits: config.limits, site: config.site, clock, telemetry })
 
-const pace: Pace = {
-  concurrency: 4,
-  perTarget: 2,
-  pollMs: 2000,
-  renewMs: 20_000,
-  renewTimeoutMs: 15_000,
-  jobTimeoutMs: 3_600_000,
-  retryMs: 2000,
-  maxRetryMs: 300_000,
-}
-const leaseMs = 60_000
-
 interface LocatedParts extends Parts {
   readonly clusters: Clusters
   readonly index: KnownLocations
 }
 
-function replicationOf(config: Config, { db, clusters, index, log, metrics }: LocatedParts): Replication {
-  const owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
-  const { giveUpAfterMs } = config.replication
-  const queue: JobQueue<jobs.ClaimedJob> = {
-    request: (study, targets) => jobs.requestConverge(db, study, targets),
-    claim: (targets, limit) => jobs.claimConverge(db, { owner, clusters: targets, limit, leaseMs }),
-    renew: (job) => jobs.renewLease(db, job, leaseMs),
-    complete: (job) => jobs.completeConverge(db, job),
-    fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, { retryInMs, giveUpAfterMs }),
-    release: (job) => jobs.releaseConverge(db, job),
-  }
-  const refusals: Refusals = {
-    of: (study, cluster) => refusedOf(db, study, cluster),
-    remember: (study, cluster, refused) => rememberRefusals(db, study, cluster, refused),
-  }
-  const targets = config.clusters.flatMap((configured) => {
-    const cluster = clusters.get(configured.id)
-    const updates = updatesOf(configured)
-    return updates !== 'none' && cluster ? [{ cluster, updates }] : []
-  })
-  const sourcesFor = (study: Uid, target: string) => replicationSources(db, clusters.all, study, target)
-  const { maxBufferedPartBytes } = config.limits
-  const { found } = index
-  const travels = travelsUnless(config.replication.stays)
-  const common = { clock, log, telemetry: metrics, pace, maxBufferedPartBytes, travels }
-  return createReplication({ targets, sourcesFor, queue, refusals, found, ...common })
+interface RetrievingParts extends LocatedParts {
+  readonly retrieve: RetrieveService
 }
 
-/** Home and the linked clusters that were seen to hold something of the study; never a third party's content. */
-async function replicationSources(db: Database, all: readonly Cluster[], study: Uid, target: string) {
-  const holders = new Set((await holdersOf(db, study)).map(({ cluster }) => cluster))
-  return all.filter(({ id, role }) => id !== target && (role === 'home' || (role === 'linked' && holders.has(id))))
+/** To home, of what the spool has; `undefined` where there is no spool. */
+async function openDelivery(config: Config, { retrieve, ...parts }: RetrievingParts): Promise<Replication | undefined> {
+  const spool = parts.clusters.get(spoolId)
+  if (!spool) return undefined
+  const removed = (study: Uid) => {
+    parts.index.forget(study, spoolId)
+    retrieve.forget(study)
+  }
+  const delivery = deliveryOf(config, spool, { ...parts, removed })
+  await deliverAll(config, parts.db, delivery)
+  return delivery
 }
 
-interface HttpParts extends LocatedParts {
+interface HttpParts extends RetrievingParts {
   readonly replication: Replication
+  readonly delivery: Replication | undefined
   readonly mappings: MappingsService
-  readonly renderer: Renderer
   readonly pages: ReturnType<typeof viewer>
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, index, replication, mappings, renderer, log, metrics, pages } = parts
+  const { db, clusters, index, retrieve, replication, delivery, mappings, log, metrics, pages } = parts
   const lifecycle = { draining: false }
-  const bulkdataKey = await keyNamed(db, 'bulkdata')
-  const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, renderer, telemetry: metrics })
   const query = queryServiceOf(config, {
     db,
     clusters,
@@ -219,9 +194,11 @@ async function serveHttp(config: Config, parts: HttpParts) {
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
     maxJsonBytes: config.limits.maxJsonBytes,
     spoolDir: spoolDir(config),
-    replicate: async (studies) => {
+    spool: spoolOf(config, clusters, log),
+    replicate: async (studies, { id: cluster }) => {
       await replication.request(studies)
-      index.rememberAll(studies.map((study) => ({ study, cluster: clusters.home.id })))
+      if (cluster === spoolId) await delivery?.request(studies)
+      index.rememberAll(studies.map((study) => ({ study, cluster })))
       for (const study of studies) retrieve.forget(study)
     },
   })
@@ -241,7 +218,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
       maxRowsPerCluster: config.limits.maxRowsPerCluster,
     }),
     clusters,
-    outbox: outboxOf(config, db),
+    outbox: outboxOf(config, db, delivery),
     metrics,
     lifecycle,
     authenticate,
@@ -252,8 +229,9 @@ async function serveHttp(config: Config, parts: HttpParts) {
   return listen(app, { config, lifecycle, log, metrics, authenticate })
 }
 
-const outboxOf = (config: Config, database: Database) => {
-  const targets = config.clusters.filter((cluster) => updatesOf(cluster) !== 'none').map(({ id }) => id)
+const outboxOf = (config: Config, database: Database, delivery: Replication | undefined) => {
+  const isTarget = (cluster: ClusterConfig) => updatesOf(cluster) !== 'none' || (delivery && cluster.role === 'home')
+  const targets = config.clusters.filter(isTarget).map(({ id }) => id)
   return createOutbox({ database, targets, clock })
 }
 

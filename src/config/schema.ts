@@ -6,6 +6,9 @@ const idRule = 'lower-case letters, digits and dashes, at most 32 characters, e.
 export const idPattern = /^[a-z0-9][a-z0-9-]{0,31}$/
 const id = z.string().regex(idPattern, idRule).describe(idRule)
 
+/** Of the cluster that keeps what is stored while home is not reachable. */
+export const spoolId = 'spool'
+
 const isHttpUrl = (text: string) => URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)
 
 /** What may carry credentials when it is wrong: its value is never shown. */
@@ -190,6 +193,12 @@ const file = z.strictObject({
         .default([]),
     })
     .prefault({}),
+  store: z
+    .strictObject({
+      /** While home is not reachable, what is stored is kept here, acknowledged, and delivered when home is back. */
+      spool: z.boolean().default(false),
+    })
+    .prefault({}),
   /** Tables for specialty and body part; absent: the ones shipped in examples/mappings.yaml. */
   mappings: filePath.optional(),
   /** Serve the OHIF viewer at `/`. */
@@ -208,6 +217,11 @@ export const configSchema = file.superRefine((config, context) => {
       context.addIssue({ code: 'custom', path: ['clusters', index, 'id'], message: 'an id no other cluster has' })
     }
     seen.add(name)
+  }
+  const spool = config.clusters.findIndex((it) => it.id === spoolId)
+  if (config.store.spool && spool >= 0) {
+    const message = `another id: "${spoolId}" is the spool's own when store.spool is on`
+    context.addIssue({ code: 'custom', path: ['clusters', spool, 'id'], message })
   }
   const homes = config.clusters.filter((it) => it.role === 'home').length
   if (homes !== 1) {

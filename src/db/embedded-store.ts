@@ -140,13 +140,17 @@ async function replaceFile(db: Queries, cluster: string, lost: KnownFile, instan
 async function lockStudies(db: Queries, cluster: string, fresh: readonly NewInstance[]): Promise<StudyRow[]> {
   const uids = [...new Set(fresh.map((it) => it.studyInstanceUID))].sort(order)
   const empty = uids.map((studyInstanceUID) => ({ cluster, studyInstanceUID, attributes: {} }))
-  await db.insert(embeddedStudy).values(empty).onConflictDoNothing()
-  return db
-    .select()
-    .from(embeddedStudy)
-    .where(and(eq(embeddedStudy.cluster, cluster), inArray(embeddedStudy.studyInstanceUID, uids)))
-    .orderBy(asc(embeddedStudy.studyInstanceUID))
-    .for('update')
+  for (;;) {
+    await db.insert(embeddedStudy).values(empty).onConflictDoNothing()
+    const rows = await db
+      .select()
+      .from(embeddedStudy)
+      .where(and(eq(embeddedStudy.cluster, cluster), inArray(embeddedStudy.studyInstanceUID, uids)))
+      .orderBy(asc(embeddedStudy.studyInstanceUID))
+      .for('update')
+    // One that is missing was removed while its lock was waited for.
+    if (rows.length === uids.length) return rows
+  }
 }
 
 /** Answers the study of each series that was not there, once a series. */

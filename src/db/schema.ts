@@ -131,7 +131,7 @@ export const embeddedStudy = pgTable(
     accessionNumber: text('accession_number').notNull().default(''),
     /** Patient and study level attributes: the first stored ones, their blanks filled by later instances. */
     attributes: json('attributes').$type<Dataset>().notNull(),
-    /** Totals over the instances: instances are only ever added, so each commit adds what it inserted. */
+    /** Totals over the instances: they are only ever added, or go with the study, so each commit adds what it inserted. */
     series: integer('series').notNull().default(0),
     instances: integer('instances').notNull().default(0),
     modalities: text('modalities').array().notNull().default([]),

@@ -5,13 +5,14 @@ import { parseMediaType } from '../dicom/media-type.ts'
 import { readMultipart } from '../dicom/multipart.ts'
 import type { StoreRequest, StoreService } from '../store/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
+import { warn } from './answer.ts'
 import type { Env, Route } from './context.ts'
 import { acceptedTypes, negotiateJson } from './negotiate.ts'
 import { targetIn } from './parameters.ts'
 import { openUpload } from './upload.ts'
 
 export interface StoreRoutesDependencies {
-  readonly config: Pick<Config, 'publicUrl' | 'limits'>
+  readonly config: Pick<Config, 'site' | 'publicUrl' | 'limits'>
   readonly store: StoreService
 }
 
@@ -32,7 +33,8 @@ async function storeInstances(c: Context<Env>, { config, store }: StoreRoutesDep
   const parts = readMultipart(upload.body, boundary, config.limits)
   try {
     const request = { ...study, parts, representation, base: dicomwebRoot(c, config) }
-    const { status, response } = await store.store(request, c.env.exchange.signal)
+    const { status, response, isSpooled } = await store.store(request, c.env.exchange.signal)
+    if (isSpooled) warn(c, config.site, ['Home is not reachable; kept, and delivered when it is back'])
     return c.body(JSON.stringify(response), status, { 'Content-Type': contentType })
   } catch (error) {
     throw upload.failure ?? error

@@ -249,6 +249,12 @@ clusters:
     expect((await problems(text)).join()).toContain(expected)
   })
 
+  it('keeps the id of the spool for the spool', async () => {
+    const text = 'site: x\nstore: { spool: true }\nclusters:\n  - { id: spool, role: home, embedded: {} }'
+    const [problem] = await problems(text)
+    expect(problem).toContain('clusters[0].id: "spool" is not allowed; expected another id')
+  })
+
   it('refuses a file that is not there', async () => {
     await expect(loadConfig(join(folder, 'nowhere.yaml'), {})).rejects.toThrow(/nowhere\.yaml cannot be used/)
   })

@@ -56,6 +56,13 @@ describe('storing', () => {
     expect((await post('/studies', multipart, body)).status).toBe(status)
   })
 
+  it('says that what it acknowledges is not at home yet', async () => {
+    site.services.onStore = async (asked) => ({ ...(await take(asked)), status: 202, isSpooled: true })
+    const { status, headers } = await post('/studies', multipart, body)
+    expect(status).toBe(202)
+    expect(headers.get('warning')).toBe('299 north: Home is not reachable; kept, and delivered when it is back')
+  })
+
   it('takes a body of unknown length', async () => {
     site.services.onStore = take
     using client = await RawClient.open(site.address)

@@ -2,14 +2,18 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
-import type { InstanceUpload } from '../../src/clusters/cluster.ts'
+import type { Cluster, InstanceUpload } from '../../src/clusters/cluster.ts'
+import { ClusterError } from '../../src/core/outcome.ts'
+import { noLog } from '../../src/core/telemetry.ts'
 import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
 import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { WireError } from '../../src/dicom/wire-error.ts'
-import { createStoreService } from '../../src/store/service.ts'
-import { madeInstance, madeUid } from '../support/made-instance.ts'
+import { createHomeWatch } from '../../src/store/home-watch.ts'
+import { createStoreService, type StoreService } from '../../src/store/service.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
 
 const signal = new AbortController().signal
@@ -112,6 +116,86 @@ describe('storing', () => {
     await expect(store).rejects.toMatchObject({ code: 'bad-request' })
     expect([...home.held.keys()]).toEqual([whole.instance])
     expect(requested).toEqual([[whole.study]])
+  })
+})
+
+describe('storing with a spool', () => {
+  function withSpool() {
+    const home = new MemoryCluster('north', { role: 'home' })
+    const cluster = new MemoryCluster('spool')
+    const requested: [string, Uid[]][] = []
+    const replicate = async (studies: readonly Uid[], { id }: Cluster) => void requested.push([id, [...studies]])
+    const known: { state: 'up' | 'down' | 'unknown' } = { state: 'up' }
+    const watch = createHomeWatch({ home, state: () => known.state, clock: new FakeClock() })
+    const spool = { cluster, home: watch, log: noLog }
+    return { home, cluster, requested, known, service: createStoreService({ ...deps, home, spool, replicate }) }
+  }
+  const send = (service: StoreService, ...made: readonly MadeInstance[]) =>
+    service.store({ parts: parts(...made.map(({ bytes }) => bytes)), ...rest }, signal)
+
+  it('leaves it alone as long as home answers', async () => {
+    const { home, cluster, service } = withSpool()
+    const answer = await send(service, madeInstance())
+    expect([answer.status, answer.isSpooled, home.held.size, cluster.held.size]).toEqual([200, false, 1, 0])
+  })
+
+  it('does not ask a home that is known to be down', async () => {
+    const { home, cluster, requested, known, service } = withSpool()
+    known.state = 'down'
+    const made = madeInstance()
+    const answer = await send(service, made)
+    expect([answer.status, answer.isSpooled, home.held.size, cluster.held.size]).toEqual([202, true, 0, 1])
+    expect(requested).toEqual([['spool', [made.study]]])
+  })
+
+  it.each([
+    ['answers', undefined, 1],
+    ['does not', 'unreachable', 0],
+  ] as const)('asks a home of which nothing is known, and goes by whether it %s', async (_, down, atHome) => {
+    const { home, cluster, known, service } = withSpool()
+    known.state = 'unknown'
+    if (down) home.faults.down = down
+    await send(service, madeInstance())
+    expect([home.held.size, cluster.held.size]).toEqual([atHome, 1 - atHome])
+  })
+
+  it('takes at once what home failed to take before any of it was read', async () => {
+    const { home, cluster, service } = withSpool()
+    home.faults.down = 'unreachable'
+    expect(await send(service, madeInstance())).toMatchObject({ status: 202, isSpooled: true })
+    expect(cluster.held.size).toBe(1)
+  })
+
+  it('is where the next try goes when home breaks down in the middle of a request', async () => {
+    const { home, cluster, requested, service } = withSpool()
+    const made = madeInstance()
+    home.store = async (uploads) => {
+      for await (const _ of uploads) break
+      home.faults.down = 'unreachable'
+      throw new ClusterError('north', 'unreachable', 'lost')
+    }
+    await expect(send(service, made)).rejects.toMatchObject({ code: 'unavailable' })
+    expect(cluster.held.size).toBe(0)
+    expect(await send(service, made)).toMatchObject({ status: 202, isSpooled: true })
+    expect([...cluster.held.keys()]).toEqual([made.instance])
+    expect(requested.map(([at]) => at)).toEqual(['north', 'spool'])
+  })
+
+  it('is not for what home refuses, nor for a client that left', async () => {
+    const { home, cluster, service } = withSpool()
+    home.faults.down = 'failed'
+    await expect(send(service, madeInstance())).rejects.toMatchObject({ code: 'bad-gateway' })
+    home.faults.down = 'unreachable'
+    const left = AbortSignal.abort(new Error('left'))
+    await expect(service.store({ parts: parts(madeInstance().bytes), ...rest }, left)).rejects.toThrow()
+    expect(cluster.held.size).toBe(0)
+  })
+
+  it('acknowledges nothing when the spool has no room', async () => {
+    const { cluster, known, service } = withSpool()
+    known.state = 'down'
+    cluster.faults.refuses = 0xa700
+    await expect(send(service, madeInstance())).rejects.toMatchObject({ code: 'unavailable' })
   })
 })
 

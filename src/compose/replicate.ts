@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
+import type { Cluster } from '../clusters/cluster.ts'
+import type { Clusters } from '../clusters/registry.ts'
+import { type Config, spoolId } from '../config/schema.ts'
+import { systemClock as clock } from '../core/clock.ts'
+import type { Log, Telemetry } from '../core/telemetry.ts'
+import type { Database } from '../db/connect.ts'
+import * as jobs from '../db/converge-jobs.ts'
+import { refusedOf, rememberRefusals } from '../db/outbox.ts'
+import { holdersOf } from '../db/study-location.ts'
+import type { Uid } from '../dicom/uid.ts'
+import { createReplication, type JobQueue, type Pace, type Refusals, type Replication } from '../replicate/service.ts'
+import { updatesOf } from '../replicate/targets.ts'
+import { travelsUnless } from '../replicate/travels.ts'
+import type { KnownLocations } from './location-index.ts'
+
+export const pace: Pace = {
+  concurrency: 4,
+  perTarget: 2,
+  pollMs: 2000,
+  renewMs: 20_000,
+  renewTimeoutMs: 15_000,
+  jobTimeoutMs: 3_600_000,
+  retryMs: 2000,
+  maxRetryMs: 300_000,
+}
+const leaseMs = 60_000
+
+export interface ReplicationParts {
+  readonly db: Database
+  readonly clusters: Clusters
+  readonly index: KnownLocations
+  readonly log: Log
+  readonly metrics: Telemetry
+}
+
+/** Brings what was stored to the linked clusters, as configured. */
+export function replicationOf(config: Config, { db, clusters, index, log, metrics }: ReplicationParts): Replication {
+  const targets = config.clusters.flatMap((configured) => {
+    const cluster = clusters.get(configured.id)
+    const updates = updatesOf(configured)
+    return updates !== 'none' && cluster ? [{ cluster, updates }] : []
+  })
+  return createReplication({
+    targets,
+    sourcesFor: (study, target) => sourcesFor(db, clusters.all, study, target),
+    queue: queueOf(db, config.replication),
+    refusals: refusalsOf(db),
+    found: index.found,
+    travels: travelsUnless(config.replication.stays),
+    maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
+    clock,
+    log,
+    telemetry: metrics,
+    pace,
+  })
+}
+
+/** The durable queue, claimed from under a name of this process. */
+export function queueOf(db: Database, { giveUpAfterMs }: { giveUpAfterMs: number }): JobQueue<jobs.ClaimedJob> {
+  const owner = `${hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`
+  return {
+    request: (study, targets) => jobs.requestConverge(db, study, targets),
+    claim: (targets, limit) => jobs.claimConverge(db, { owner, clusters: targets, limit, leaseMs }),
+    renew: (job) => jobs.renewLease(db, job, leaseMs),
+    complete: (job) => jobs.completeConverge(db, job),
+    fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, { retryInMs, giveUpAfterMs }),
+    release: (job) => jobs.releaseConverge(db, job),
+  }
+}
+
+export const refusalsOf = (db: Database): Refusals => ({
+  of: (study, cluster) => refusedOf(db, study, cluster),
+  remember: (study, cluster, refused) => rememberRefusals(db, study, cluster, refused),
+})
+
+/** Home, the spool, and linked clusters that were seen to hold something of the study; never a third party's content. */
+async function sourcesFor(db: Database, all: readonly Cluster[], study: Uid, target: string) {
+  const holders = new Set((await holdersOf(db, study)).map(({ cluster }) => cluster))
+  return all.filter(
+    ({ id, role }) => id !== target && (role === 'home' || (role === 'linked' && (id === spoolId || holders.has(id)))),
+  )
+}
