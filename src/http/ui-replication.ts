@@ -56,6 +56,8 @@ async function page(_: Context<Env>, { config, outbox, clock }: ReplicationPageD
     {
       status: 200,
       script: scriptHash,
+      // Else browsers would not say where a form comes from, and it would be taken for one of another page.
+      headers: { 'Referrer-Policy': 'same-origin' },
     },
   )
 }
@@ -117,7 +119,8 @@ async function live(outbox: ReplicationPageDependencies['outbox'], clock: Clock)
 
 function captionOf(states: readonly OutboxState[]): string {
   const waiting = states.reduce((sum, state) => sum + state.waiting + state.running, 0)
-  return waiting === 0 ? 'Every cluster has what it is to have' : `${waiting} studies are on their way`
+  if (waiting === 0) return 'Every cluster has what it is to have'
+  return waiting === 1 ? '1 study is on its way' : `${waiting} studies are on their way`
 }
 
 const stateColumns = ['Cluster', 'State', 'Waiting', 'Running', 'Oldest', 'Dead letters', 'Refused', 'Last error', '']

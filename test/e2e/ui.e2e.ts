@@ -77,6 +77,7 @@ describe.skipIf(!browserAvailable)('the search page in a browser, by keyboard', 
     expect(await clusters.getByRole('row', { name: 'south' }).innerText()).toMatch(/linked\s+down\s+unreachable/)
     expect(await page.getByRole('navigation', { name: 'Pages' }).getByRole('link').allInnerTexts()).toEqual([
       'Linked search',
+      'Replication',
       'API',
     ])
     expect(await page.getByRole('search', { name: 'Search all clusters' }).ariaSnapshot()).toMatchInlineSnapshot(`
