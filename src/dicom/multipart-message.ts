@@ -1,5 +1,6 @@
 import { LinkError } from '../core/errors.ts'
 import { slabs } from '../core/slabs.ts'
+import { lengthIn, parseHeaders } from './multipart-headers.ts'
 import { WireError } from './wire-error.ts'
 
 const maxHeaderBytes = 16 * 1024
@@ -316,24 +317,3 @@ export class Message {
 }
 
 const wrongLength = 'multipart body: a part is not as long as its header says'
-
-function lengthIn(headers: ReadonlyMap<string, string>): number | undefined {
-  const length = Number(headers.get('content-length') ?? Number.NaN)
-  return Number.isSafeInteger(length) && length > 0 ? length : undefined
-}
-
-function parseHeaders(lines: readonly string[]): Map<string, string> {
-  const headers = new Map<string, string>()
-  let last = ''
-  for (const line of lines) {
-    if (/^[ \t]/.test(line) && last !== '') {
-      headers.set(last, `${headers.get(last)} ${line.trim()}`.trim())
-      continue
-    }
-    const colon = line.indexOf(':')
-    if (colon < 1) throw new WireError('malformed', 'multipart body: a line in the header of a part is no header')
-    last = line.slice(0, colon).trim().toLowerCase()
-    if (!headers.has(last)) headers.set(last, line.slice(colon + 1).trim())
-  }
-  return headers
-}
