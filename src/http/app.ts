@@ -7,7 +7,14 @@ import { readCaller } from './caller.ts'
 import type { Env, Exchange, Route } from './context.ts'
 import { docsRoutes } from './docs.ts'
 import { explainRoutes } from './explain.ts'
-import { crossOrigin, guardHost, limitAddress, refuseExpectation, securityHeaders } from './headers.ts'
+import {
+  crossOrigin,
+  guardHost,
+  limitAddress,
+  refuseExpectation,
+  refuseOtherPages,
+  securityHeaders,
+} from './headers.ts'
 import { type LinkRoutesDependencies, linkRoutes } from './link.ts'
 import { type MappingsRoutesDependencies, mappingsRoutes } from './mappings.ts'
 import { type OperateRoutesDependencies, operateRoutes } from './operate.ts'
@@ -84,6 +91,7 @@ async function serve(c: Context<Env>, route: Route, { authenticate, config }: Ap
     const principal = await authenticate(headers)
     if (principal) exchange.principal = principal
     requireScope(principal, route.scope)
+    if (route.scope === 'admin' && route.method !== 'GET') refuseOtherPages(c, config)
     if (asksAboutStudies(route))
       Object.assign(exchange, readCaller(headers, principal, config) satisfies Partial<Exchange>)
   }

@@ -1,7 +1,8 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { cors } from 'hono/cors'
 import type { Config } from '../config/schema.ts'
 import { isLoopback } from '../config/schema.ts'
+import { LinkError } from '../core/errors.ts'
 import { dicomwebPath, wadoUriPath } from './addresses.ts'
 import type { Env } from './context.ts'
 import { ProblemError } from './problem.ts'
@@ -104,4 +105,12 @@ export function guardHost({ auth, publicUrl }: Pick<Config, 'auth' | 'publicUrl'
     }
     await next()
   }
+}
+
+/** A page of another origin that a browser shows can send a request without a body anywhere, unasked. */
+export function refuseOtherPages(c: Context<Env>, { cors: { origins } }: Pick<Config, 'cors'>): void {
+  const origin = c.req.header('origin')
+  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
+  if (URL.canParse(origin) && new URL(origin).host === c.req.header('host')) return
+  throw new LinkError('forbidden', 'Origin: this page may not operate the service; allow it in cors.origins')
 }

@@ -1,7 +1,6 @@
 import type { Context } from 'hono'
-import type { Config } from '../config/schema.ts'
 import { idPattern } from '../config/schema.ts'
-import { badRequest, LinkError } from '../core/errors.ts'
+import { badRequest } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { PageOptions } from '../db/outbox.ts'
 import { isUid, parseUid } from '../dicom/uid.ts'
@@ -12,7 +11,6 @@ import type { Env, Route } from './context.ts'
 import { queryOf } from './parameters.ts'
 
 export interface ReplicationRoutesDependencies {
-  readonly config: Pick<Config, 'cors'>
   readonly outbox: Outbox
   readonly log: Log
 }
@@ -60,10 +58,9 @@ async function refusedInstances(c: Context<Env>, { outbox }: ReplicationRoutesDe
 
 async function change(
   c: Context<Env>,
-  { outbox, log, config }: ReplicationRoutesDependencies,
+  { outbox, log }: ReplicationRoutesDependencies,
   verb: 'pause' | 'resume',
 ): Promise<Response> {
-  refuseOtherPages(c, config)
   const { id: requestId, principal } = c.env.exchange
   const cluster = c.req.param('cluster') ?? ''
   const state = await outbox[verb](cluster)
@@ -73,8 +70,7 @@ async function change(
   return backToPage(c) ?? answerJson(c, describe(state))
 }
 
-async function retry(c: Context<Env>, { outbox, log, config }: ReplicationRoutesDependencies): Promise<Response> {
-  refuseOtherPages(c, config)
+async function retry(c: Context<Env>, { outbox, log }: ReplicationRoutesDependencies): Promise<Response> {
   const { id: requestId, principal } = c.env.exchange
   const cluster = c.req.param('cluster') ?? ''
   const text = queryOf(c, ['study']).get('study')
@@ -87,14 +83,6 @@ async function retry(c: Context<Env>, { outbox, log, config }: ReplicationRoutes
 /** A browser that sent a form wants to see the page again. */
 const backToPage = (c: Context<Env>): Response | undefined =>
   /\btext\/html\b/.test(c.req.header('accept') ?? '') ? c.redirect(replicationPage, 303) : undefined
-
-/** A page of another origin that a browser shows can send a request without a body anywhere, unasked. */
-function refuseOtherPages(c: Context<Env>, { cors: { origins } }: ReplicationRoutesDependencies['config']): void {
-  const origin = c.req.header('origin')
-  if (origin === undefined || origins.includes('*') || origins.includes(origin)) return
-  if (URL.canParse(origin) && new URL(origin).host === c.req.header('host')) return
-  throw new LinkError('forbidden', 'Origin: this page may not operate the service; allow it in cors.origins')
-}
 
 const pageSize = { default: 100, max: 1000 }
 

@@ -42,6 +42,11 @@ describe('the mapping tables', () => {
     })
   })
 
+  it('is not done for a page of another origin', async () => {
+    const headers = { Origin: 'https://elsewhere.example' }
+    expect((await site.fetch(`${path}/reload`, { method: 'POST', headers })).status).toBe(403)
+  })
+
   it('are read again when told so', async () => {
     site.services.onReload = async () => {
       site.services.tables = parseMappings('bodyPart: []', 'tables.yaml')
