@@ -1,10 +1,10 @@
-import { writeFile } from 'node:fs/promises'
+import { cp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { reconcileCommand } from '../../src/cli/reconcile.ts'
 import { clustersForCommand } from '../../src/compose/commands.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import { dataDirectory } from '../support/database.ts'
+import { dataDirectory, temporaryFolder } from '../support/database.ts'
 import { madeInstance } from '../support/made-instance.ts'
 import { uploadsOf } from '../support/uploads.ts'
 
@@ -21,15 +21,23 @@ const content = {
   ],
 }
 
-let folder: Awaited<ReturnType<typeof dataDirectory>>
-beforeEach(async () => {
-  folder = await dataDirectory()
-  await writeFile(at('link.json'), configOf())
-  await using opened = clustersForCommand(await loadConfig(at('link.json'), {}))
+type Folder = Awaited<ReturnType<typeof dataDirectory>>
+/** Filled once: an embedded database takes seconds to start. */
+let filled: Folder
+let folder: Folder
+beforeAll(async () => {
+  filled = await dataDirectory()
+  await writeFile(join(filled.path, 'link.json'), configOf())
+  await using opened = clustersForCommand(await loadConfig(join(filled.path, 'link.json'), {}))
   for (const { id, open } of opened.all) {
     const files = content[id as keyof typeof content].map(({ bytes }) => bytes)
     await (await open()).store(uploadsOf(...files), new AbortController().signal)
   }
+})
+afterAll(() => filled.remove())
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  await cp(filled.path, folder.path, { recursive: true })
 })
 afterEach(() => folder.remove())
 
