@@ -35,12 +35,6 @@ beforeAll(async () => {
   }
 })
 afterAll(() => filled.remove())
-beforeEach(async () => {
-  folder = await temporaryFolder()
-  await cp(filled.path, folder.path, { recursive: true })
-})
-afterEach(() => folder.remove())
-
 const at = (name: string) => join(folder.path, name)
 
 /** Where nobody listens. */
@@ -78,6 +72,12 @@ async function run(args: readonly string[] = [], { isTTY = false, impatient = fa
 }
 
 describe('reconcile', () => {
+  beforeEach(async () => {
+    folder = await temporaryFolder()
+    await cp(filled.path, folder.path, { recursive: true })
+  })
+  afterEach(() => folder.remove())
+
   test('says in a dry run what is missing where, and changes nothing', async () => {
     for (const _ of [1, 2]) {
       const { text, status } = await run(['--dry-run'])
@@ -171,6 +171,13 @@ describe('reconcile', () => {
     expect(shown).toMatch(/\[#{5,15}\.{5,15}\]/)
     expect(shown.endsWith('\r\u001b[K')).toBe(true)
     expect((await run(['--dry-run'])).shown).toMatch(/^north: 100 %, 2 studies$/m)
+  })
+})
+
+describe('what is asked for wrongly', () => {
+  // Nothing is changed.
+  beforeAll(() => {
+    folder = filled
   })
 
   test.each([
