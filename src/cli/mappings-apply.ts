@@ -8,7 +8,7 @@ import { type DryRun, dryRun } from '../mappings/dry-run.ts'
 import { replaceMappingsFile } from '../mappings/replace.ts'
 import { readMappingsFile } from '../mappings/service.ts'
 import { shippedMappings } from '../mappings/shipped.ts'
-import type { Console } from './mappings.ts'
+import type { Console } from './console.ts'
 import { renderDryRun } from './mappings-text.ts'
 import { progressOn } from './progress.ts'
 

@@ -9,7 +9,7 @@ import { matchingRules, parseMappings } from '../link/mappings.ts'
 import { createFactsOfStudy, type FoundFacts } from '../mappings/facts.ts'
 import { readMappingsFile } from '../mappings/service.ts'
 import { shippedMappings } from '../mappings/shipped.ts'
-import type { Console } from './mappings.ts'
+import type { Console } from './console.ts'
 import { renderTest } from './mappings-text.ts'
 
 export interface TestOptions {

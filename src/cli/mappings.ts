@@ -2,21 +2,10 @@ import { Command } from 'commander'
 import { loadConfig } from '../config/load.ts'
 import { parseMappings } from '../link/mappings.ts'
 import { readMappingsFile } from '../mappings/service.ts'
+import type { Console } from './console.ts'
 import { apply } from './mappings-apply.ts'
 import { type TestOptions, test } from './mappings-test.ts'
 import { remarksOn, renderCheck } from './mappings-text.ts'
-
-/** What commands need of the process they run in. */
-export interface Console {
-  /** Writes a line of the answer. */
-  readonly say: (line: string) => void
-  /** Where progress is shown. */
-  readonly progress: { readonly isTTY?: boolean; write(text: string): unknown }
-  /** Fires when the person at the console has enough. */
-  readonly interrupted: () => AbortSignal
-  /** Sets the status with which the process ends. */
-  readonly end: (status: number) => void
-}
 
 const config = ['-c, --config <file>', 'configuration, YAML or JSON'] as const
 const json = ['--json', 'machine-readable answer'] as const

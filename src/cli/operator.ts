@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { loadConfig } from '../config/load.ts'
 import type { Config } from '../config/schema.ts'
 import { badRequest, LinkError, toError } from '../core/errors.ts'
-import type { Console } from './mappings.ts'
+import type { Console } from './console.ts'
 
 /** How a command finds the proxy that runs. */
 export interface OperateOptions {

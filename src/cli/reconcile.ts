@@ -8,7 +8,7 @@ import { parseUid } from '../dicom/uid.ts'
 import { type Finding, type Party, type Reconciliation, reconcile } from '../replicate/reconcile.ts'
 import { updatesOf } from '../replicate/targets.ts'
 import { travelsUnless } from '../replicate/travels.ts'
-import type { Console } from './mappings.ts'
+import type { Console } from './console.ts'
 import { progressOn } from './progress.ts'
 import { renderFinding, renderReconciliation } from './reconcile-text.ts'
 

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { age } from '../core/age.ts'
+import { failureReasonText } from '../dicom/failure-reason.ts'
 
 /* What a proxy answers about replication, and how a person is told. */
 
@@ -48,7 +50,7 @@ export const renderDeadLetter = (it: z.infer<typeof deadLetter>): string =>
   `${it.cluster}  ${it.study}  given up ${it.deadSince}, failing since ${it.failingSince}: ${it.error}`
 
 export const renderRefused = ({ cluster, study, instance, reason, refusedAt }: z.infer<typeof refusedInstance>) =>
-  `${cluster}  ${study}  ${instance}  ${reason.toString(16).padStart(4, '0').toUpperCase()}H  ${refusedAt}`
+  `${cluster}  ${study}  ${instance}  ${failureReasonText(reason)}  ${refusedAt}`
 
 export const renderRetried = ({ cluster, studies }: { readonly cluster: string; readonly studies: number }): string =>
   studies === 0
@@ -56,15 +58,3 @@ export const renderRetried = ({ cluster, studies }: { readonly cluster: string; 
     : `${cluster}: ${counted(studies, 'study is', 'studies are')} tried again`
 
 const counted = (count: number, one: string, many: string) => `${count} ${count === 1 ? one : many}`
-
-const units = [
-  ['d', 86_400_000],
-  ['h', 3_600_000],
-  ['min', 60_000],
-] as const
-
-/** In the largest unit there is one of. */
-function age(ms: number): string {
-  const [name, length] = units.find(([, it]) => ms >= it) ?? ['s', 1000]
-  return `${Math.floor(ms / length)} ${name}`
-}

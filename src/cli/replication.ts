@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { z } from 'zod'
 import { parseUid } from '../dicom/uid.ts'
-import type { Console } from './mappings.ts'
+import type { Console } from './console.ts'
 import { type OperateOptions, type Operator, operatorOf } from './operator.ts'
 import {
   deadLetter,

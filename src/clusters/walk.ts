@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts'
-import { ClusterError } from '../core/outcome.ts'
+import { ClusterError, mayDoWithLess } from '../core/outcome.ts'
 import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
 import { type DateRange, rangeKey } from '../dicom/dates.ts'
 import { tag } from '../dicom/tags.ts'
@@ -76,7 +76,7 @@ async function searchPart(cluster: Cluster, ask: Ask, part: Part, options: Study
     if (parts.length > 0) return { parts }
     return { rows: fitting, gaps: [`more than ${maxRows} studies ${nameOf(part)}: the others are not counted`] }
   } catch (thrown) {
-    if (parts.length > 0 && thrown instanceof ClusterError && isTooMuch(thrown)) return { parts }
+    if (parts.length > 0 && thrown instanceof ClusterError && mayDoWithLess(thrown.reason)) return { parts }
     throw thrown
   }
 }
@@ -96,9 +96,6 @@ function isIn(part: Part, row: Dataset): boolean {
   const date = plainDate(firstString(row, tag.StudyDate))
   return 'range' in part ? date !== '' && isWithin(date, part.range) : date === ''
 }
-
-/** What may go better with less of it. */
-const isTooMuch = ({ reason }: ClusterError): boolean => reason === 'timed-out' || reason === 'too-large'
 
 const ignoresDates = ({ id }: Cluster) =>
   new ClusterError(id, 'unsupported', 'does not search by ranges of dates, so that its studies cannot be walked')

@@ -91,3 +91,6 @@ export type Outcome<T> =
       readonly durationMs: number
     }
   | { readonly status: 'skipped'; readonly cluster: string; readonly why: string }
+
+/** What may go better with less of it: a question that is too large, or takes too long, is cut into several. */
+export const mayDoWithLess = (reason: FailureReason): boolean => reason === 'too-large' || reason === 'timed-out'

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Context } from 'hono'
 import { html, raw } from 'hono/html'
 import type { Config } from '../config/schema.ts'
+import { age } from '../core/age.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
 import type { DeadLetter } from '../db/outbox.ts'
@@ -32,7 +33,7 @@ const quietRounds = 10
 export function replicationPages(deps: ReplicationPageDependencies): Route[] {
   const open = { pages: 0 }
   return [
-    { method: 'GET', path: replicationPage, scope: 'admin', handle: (c) => page(c, deps) },
+    { method: 'GET', path: replicationPage, scope: 'admin', handle: () => page(deps) },
     { method: 'GET', path: `${replicationPage}/events`, scope: 'admin', handle: (c) => events(c, deps, open) },
   ]
 }
@@ -43,7 +44,7 @@ const script = `new EventSource('${replicationPage}/events').onmessage = ({ data
 }`
 const scriptHash = `'sha256-${createHash('sha256').update(script).digest('base64')}'`
 
-async function page(_: Context<Env>, { config, outbox, clock }: ReplicationPageDependencies): Promise<Response> {
+async function page({ config, outbox, clock }: ReplicationPageDependencies): Promise<Response> {
   const content = html`
       <section id="queues" aria-labelledby="queues-heading" tabindex="-1">
         <h2 id="queues-heading">Replication</h2>
@@ -65,7 +66,7 @@ async function page(_: Context<Env>, { config, outbox, clock }: ReplicationPageD
 /** Server-sent events, each with the part of the page that changes. Ends when the service does. */
 function events(c: Context<Env>, deps: ReplicationPageDependencies, open: { pages: number }): Promise<Response> {
   if (open.pages >= maxOpen)
-    throw new LinkError('unavailable', `more than ${maxOpen} pages are open that are kept up to date`)
+    throw new LinkError('unavailable', `${maxOpen} pages are kept up to date already; close one of them`)
   c.header('Cache-Control', 'no-store')
   return stream(c, { status: 200, contentType: 'text/event-stream', body: changes(deps, c.env.exchange.signal, open) })
 }
@@ -130,7 +131,7 @@ const stateRow = (state: OutboxState) => [
   html`<span class="state ${state.pausedSince ? 'down' : 'up'}">${state.pausedSince ? 'paused' : 'sending'}</span>`,
   state.waiting,
   state.running,
-  state.waiting + state.running > 0 ? duration(state.oldestAgeMs) : '',
+  state.waiting + state.running > 0 ? age(state.oldestAgeMs) : '',
   state.deadLetters,
   state.refusedInstances,
   state.lastFailure?.error,
@@ -142,22 +143,10 @@ const letterRow = ({ study, cluster, attempts, failingSince, error }: DeadLetter
   html`<a href="${wherePath}/${study}">${study}</a>`,
   cluster,
   attempts,
-  failingSince ? duration(now - failingSince.getTime()) : '',
+  failingSince ? age(now - failingSince.getTime()) : '',
   error,
   button(cluster, 'retry', `?study=${study}`),
 ]
 
 const button = (cluster: string, verb: 'pause' | 'resume' | 'retry', query = ''): Html =>
   html`<form method="post" action="${linkPath}/replication/${cluster}/${verb}${query}"><button aria-label="${verb} ${cluster}">${verb}</button></form>`
-
-/** In the largest unit that there are two of. */
-function duration(ms: number): string {
-  const [amount, unit] = units.find(([length]) => ms >= 2 * length) ?? [1000, 's']
-  return `${Math.round(ms / amount)} ${unit}`
-}
-
-const units: readonly (readonly [number, string])[] = [
-  [86_400_000, 'days'],
-  [3_600_000, 'h'],
-  [60_000, 'min'],
-]

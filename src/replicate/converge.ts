@@ -2,6 +2,7 @@ import type { Cluster, InstanceUpload, StoreResult } from '../clusters/cluster.t
 import type { ListedInstance } from '../clusters/inventory.ts'
 import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
+import { failureReasonText } from '../dicom/failure-reason.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type Holdings, holdingsOf, whatLacks } from './holdings.ts'
@@ -196,6 +197,9 @@ function failuresIn(results: readonly StoreResult[]): { refused: Refused[]; pass
 
 function notStored(target: Cluster, { reason }: Refused, results: readonly StoreResult[]): ClusterError {
   const failed = results.filter(({ outcome }) => outcome.status === 'failed').length
-  const code = reason.toString(16).padStart(4, '0').toUpperCase()
-  return new ClusterError(target.id, 'failed', `did not store ${failed} of ${results.length} instances (${code}H)`)
+  return new ClusterError(
+    target.id,
+    'failed',
+    `did not store ${failed} of ${results.length} instances (${failureReasonText(reason)})`,
+  )
 }

@@ -2,7 +2,7 @@ import type { Cluster } from '../clusters/cluster.ts'
 import { askAlone } from '../clusters/fan-out.ts'
 import { listInstancesOf } from '../clusters/inventory.ts'
 import type { Clock } from '../core/clock.ts'
-import { ClusterError, countsAgainstHealth } from '../core/outcome.ts'
+import { ClusterError, countsAgainstHealth, mayDoWithLess } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { byInstance, type Holdings, holdingsOf } from './holdings.ts'
 
@@ -60,7 +60,7 @@ export class HoldingsReader {
       return new Map(told.map((study) => [study, byInstance(groups.get(study) ?? [])]))
     } catch (thrown) {
       const failure = asFailure(thrown)
-      if (isLargeOrLate(failure)) return new Map()
+      if (mayDoWithLess(failure.reason)) return new Map()
       if (countsAgainstHealth(failure.reason) && failure.reason !== 'malformed') this.#failure = failure
       else this.#listsMany = false
       return new Map()
@@ -84,6 +84,3 @@ function asFailure(thrown: unknown): ClusterError {
   if (thrown instanceof ClusterError) return thrown
   throw thrown
 }
-
-/** What may go better with less of it. */
-const isLargeOrLate = ({ reason }: ClusterError): boolean => reason === 'too-large' || reason === 'timed-out'
