@@ -7,7 +7,7 @@
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 
-const features = ['query', 'retrieve', 'store', 'replicate', 'attributes', 'stations', 'prefetch', 'mappings']
+const features = ['query', 'retrieve', 'store', 'replicate', 'attributes', 'stations', 'prefetch', 'mappings', 'peers']
 const pure = ['core', 'dicom', 'link']
 const parts = [...pure, 'db', 'clusters']
 
