@@ -10,7 +10,8 @@ import * as jobs from '../db/converge-jobs.ts'
 import { refusedOf, rememberRefusals } from '../db/outbox.ts'
 import { holdersOf } from '../db/study-location.ts'
 import type { Uid } from '../dicom/uid.ts'
-import { createReplication, type JobQueue, type Pace, type Refusals, type Replication } from '../replicate/service.ts'
+import { archiveTarget, type Refusals } from '../replicate/archive-target.ts'
+import { createReplication, type JobQueue, type Pace, type Replication } from '../replicate/service.ts'
 import { updatesOf } from '../replicate/targets.ts'
 import { travelsUnless } from '../replicate/travels.ts'
 import type { KnownLocations } from './location-index.ts'
@@ -37,24 +38,21 @@ export interface ReplicationParts {
 
 /** Brings what was stored to the linked clusters, as configured. */
 export function replicationOf(config: Config, { db, clusters, index, log, metrics }: ReplicationParts): Replication {
-  const targets = config.clusters.flatMap((configured) => {
-    const cluster = clusters.get(configured.id)
-    const updates = updatesOf(configured)
-    return updates !== 'none' && cluster ? [{ cluster, updates }] : []
-  })
-  return createReplication({
-    targets,
-    sourcesFor: (study, target) => sourcesFor(db, clusters.all, study, target),
-    queue: queueOf(db, config.replication),
+  const common = {
+    sourcesFor: (study: Uid, target: string) => sourcesFor(db, clusters.all, study, target),
     refusals: refusalsOf(db),
     found: index.found,
     travels: travelsUnless(config.replication.stays),
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
-    clock,
     log,
-    telemetry: metrics,
-    pace,
+  }
+  const targets = config.clusters.flatMap((configured) => {
+    const cluster = clusters.get(configured.id)
+    const updates = updatesOf(configured)
+    return updates !== 'none' && cluster ? [archiveTarget(cluster, updates, common)] : []
   })
+  const queue = queueOf(db, config.replication)
+  return createReplication({ targets, queue, clock, log, telemetry: metrics, pace })
 }
 
 /** The durable queue, claimed from under a name of this process. */

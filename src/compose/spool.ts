@@ -11,6 +11,7 @@ import type { Database } from '../db/connect.ts'
 import { studiesAfter } from '../db/embedded-remove.ts'
 import { isEmpty } from '../db/embedded-search.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { archiveTarget } from '../replicate/archive-target.ts'
 import { createReplication, type Replication } from '../replicate/service.ts'
 import { type DeliveredDependencies, delivered } from '../store/delivered.ts'
 import { createHomeWatch } from '../store/home-watch.ts'
@@ -78,9 +79,16 @@ export function deliveryOf(config: Config, spool: Cluster, parts: DeliveryParts)
   const archive = { cluster: spoolId, folder: spoolFolder(config), db, log }
   const removal = { home, log, removed: parts.removed, remove: removeStudy.bind(undefined, archive) }
   const queue = queueOf(db, { giveUpAfterMs: neverMs })
-  return createReplication({
-    targets: [{ cluster: home, updates: 'all' }],
+  const target = archiveTarget(home, 'all', {
     sourcesFor: async () => [spool],
+    refusals: refusalsOf(db),
+    found: index.found,
+    travels: () => true,
+    maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
+    log,
+  })
+  return createReplication({
+    targets: [target],
     queue: {
       ...queue,
       claim: async (targets, limit) => (stateOf(clusters, home) === 'down' ? [] : queue.claim(targets, limit)),
@@ -90,10 +98,6 @@ export function deliveryOf(config: Config, spool: Cluster, parts: DeliveryParts)
         return queue.complete(job)
       },
     },
-    refusals: refusalsOf(db),
-    found: index.found,
-    travels: () => true,
-    maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
     clock,
     log,
     telemetry: metrics,

@@ -1,12 +1,9 @@
-import type { Cluster } from '../clusters/cluster.ts'
 import { untilAborted } from '../clusters/fan-out.ts'
 import type { Clock } from '../core/clock.ts'
 import { deadline } from '../core/deadline.ts'
 import { LinkError, toError } from '../core/errors.ts'
 import type { Log, Telemetry } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
-import { converge, type Refused } from './converge.ts'
-import type { Travels } from './travels.ts'
 
 /** One claimed job: this process alone works on it while the lease holds. */
 export interface Job {
@@ -27,42 +24,42 @@ export interface JobQueue<J extends Job> {
   release(job: J): Promise<unknown>
 }
 
-/** What clusters refuse for good, `db/outbox.ts` behind it. */
-export interface Refusals {
-  of(study: Uid, cluster: string): Promise<ReadonlySet<Uid>>
-  remember(study: Uid, cluster: string, refused: readonly Refused[]): Promise<void>
+/** What became of the instances of a study in one run. */
+export interface RunResult {
+  /** Brought there. */
+  readonly sent: number
+  /** Refused for good: the run succeeds without them. */
+  readonly refused: number
+}
+
+/** Somewhere that studies are brought to, one job a study. */
+export interface ReplicationTarget {
+  /** Names its jobs in the queue. */
+  readonly id: string
+  /** Running it again changes nothing. Throws when it could not be brought to its end: it is tried again. */
+  run(study: Uid, signal: AbortSignal): Promise<RunResult>
+  /** Told that a study is not tried again by itself, and why. */
+  gaveUp?(study: Uid, error: string): Promise<void>
 }
 
 export interface Replication {
-  /** Resolves when the intent to bring these studies to every linked cluster survives a crash. */
+  /** Resolves when the intent to bring these studies to every target survives a crash. */
   request(studies: readonly Uid[]): Promise<void>
+  /** Somebody else has put jobs into the queue: it is looked at now. */
+  wake(): void
   /** Works until {@link stop}. */
   start(): void
   /** Ends running jobs; they are given back and go on elsewhere or at the next start. */
   stop(): Promise<void>
 }
 
-export interface ReplicationTarget {
-  readonly cluster: Cluster
-  /** `updates: all` starts studies at the target, `holders` only completes them. */
-  readonly updates: 'all' | 'holders'
-}
-
 export interface ReplicationDependencies<J extends Job> {
-  /** Linked clusters that take updates; third-party clusters never do. */
   readonly targets: readonly ReplicationTarget[]
-  /** Where a study may be read for a target, the best location first. */
-  readonly sourcesFor: (study: Uid, target: string) => Promise<readonly Cluster[]>
   readonly queue: JobQueue<J>
-  readonly refusals: Refusals
-  /** Told how many instances of a study clusters were found to hold. Must not throw. */
-  readonly found: (study: Uid, held: ReadonlyMap<string, number>) => void
   readonly clock: Clock
   readonly log: Log
   readonly telemetry: Telemetry
   readonly pace: Pace
-  readonly maxBufferedPartBytes: number
-  readonly travels: Travels
 }
 
 export interface Pace {
@@ -82,10 +79,10 @@ export interface Pace {
   readonly maxRetryMs: number
 }
 
-/** Claim → converge → complete, or put off. The jobs are the only state: a crash loses none of them. */
+/** Claim → run → complete, or put off. The jobs are the only state: a crash loses none of them. */
 export function createReplication<J extends Job>(deps: ReplicationDependencies<J>): Replication {
   const { targets, queue, clock, log, pace } = deps
-  const ids = targets.map(({ cluster }) => cluster.id)
+  const ids = targets.map(({ id }) => id)
   const stopping = new AbortController()
   const running = new Map<J, Promise<void>>()
   let announced = new AbortController()
@@ -173,33 +170,18 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     const error = thrown.message
     log.warn({ study, cluster, retryInMs, error }, 'replication put off')
     deps.telemetry.convergeRun(cluster, 'failed', 0)
-    const outcome = await queue.fail(job, thrown instanceof LinkError ? error : unexpected, retryInMs)
-    if (outcome === 'dead') log.error({ study, cluster, error }, 'replication given up')
+    const told = thrown instanceof LinkError ? error : unexpected
+    if ((await queue.fail(job, told, retryInMs)) !== 'dead') return
+    log.error({ study, cluster, error }, 'replication given up')
+    await targets.find(({ id }) => id === cluster)?.gaveUp?.(study, told)
   }
 
   async function run({ study, cluster }: J, signal: AbortSignal): Promise<void> {
-    const target = targets.find((it) => it.cluster.id === cluster)
+    const target = targets.find(({ id }) => id === cluster)
     if (!target) return
-    const sources = await deps.sourcesFor(study, cluster)
-    const options = {
-      sources,
-      startsStudies: target.updates === 'all',
-      maxBufferedPartBytes: deps.maxBufferedPartBytes,
-      travels: deps.travels,
-      refusals: {
-        before: await deps.refusals.of(study, cluster),
-        note: (refused: readonly Refused[]) => noteRefused(study, cluster, refused),
-      },
-    }
-    const { sent, refused, held } = await converge(study, target.cluster, options, signal)
-    deps.found(study, held)
+    const { sent, refused } = await target.run(study, signal)
     deps.telemetry.convergeRun(cluster, 'ok', sent)
-    log.info({ study, cluster, sent, refused: refused.length }, 'study replicated')
-  }
-
-  function noteRefused(study: Uid, cluster: string, refused: readonly Refused[]): Promise<void> {
-    log.warn({ study, cluster, refused: refused.slice(0, 20) }, 'instances refused for good')
-    return deps.refusals.remember(study, cluster, refused)
+    log.info({ study, cluster, sent, refused }, 'study replicated')
   }
 
   return {
@@ -207,6 +189,7 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
       for (const study of studies) await queue.request(study, ids)
       announced.abort()
     },
+    wake: () => announced.abort(),
     start() {
       loop = targets.length > 0 ? work() : Promise.resolve()
     },

@@ -1,7 +1,8 @@
 import { describe, expect, it, vi } from 'vitest'
 import { noTelemetry } from '../../src/core/telemetry.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
-import { createReplication, type Job, type JobQueue, type ReplicationTarget } from '../../src/replicate/service.ts'
+import { archiveTarget } from '../../src/replicate/archive-target.ts'
+import { createReplication, type Job, type JobQueue } from '../../src/replicate/service.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
 import { madeInstance } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
@@ -57,7 +58,7 @@ class RecordingQueue implements JobQueue<Job> {
   }
 }
 
-function setup(updates: ReplicationTarget['updates'] = 'all') {
+function setup(updates: 'all' | 'holders' = 'all') {
   const made = madeInstance()
   const [home, target] = [new MemoryCluster('home', { role: 'home' }).add(made), new MemoryCluster('target')]
   const [queue, clock] = [new RecordingQueue(), new FakeClock()]
@@ -67,10 +68,8 @@ function setup(updates: ReplicationTarget['updates'] = 'all') {
   const note = (level: string) => (fields: object, event: string) =>
     void logged.push(`${level} ${event}: ${JSON.stringify(fields)}`)
   const log = { debug: note('debug'), info: note('info'), warn: note('warn'), error: note('error') }
-  const replication = createReplication({
-    targets: [{ cluster: target, updates }],
+  const brought = archiveTarget(target, updates, {
     sourcesFor: async () => [home],
-    queue,
     refusals: {
       of: async () => new Set(refused.keys()),
       remember: async (_study, _cluster, some) => {
@@ -78,14 +77,21 @@ function setup(updates: ReplicationTarget['updates'] = 'all') {
       },
     },
     found: (study, held) => void found.push([study, Object.fromEntries(held)]),
+    log,
+    maxBufferedPartBytes: 1024 * 1024,
+    travels: () => true,
+  })
+  const givenUp: string[] = []
+  const gaveUp = async (_study: Uid, error: string) => void givenUp.push(error)
+  const replication = createReplication({
+    targets: [{ ...brought, gaveUp }],
+    queue,
     clock,
     log,
     telemetry: noTelemetry,
     pace,
-    maxBufferedPartBytes: 1024 * 1024,
-    travels: () => true,
   })
-  const told = { found, refused, logged }
+  const told = { found, refused, logged, givenUp }
   return { study: made.study as Uid, instance: made.instance, home, target, queue, clock, replication, ...told }
 }
 
@@ -138,9 +144,9 @@ describe('replication', () => {
     await replication.stop()
   })
 
-  it('says when a job is given up', async () => {
+  it('says when a job is given up, and tells the target', async () => {
     for (const outcome of ['waiting', 'dead'] as const) {
-      const { study, target, queue, logged, replication } = setup()
+      const { study, target, queue, logged, givenUp, replication } = setup()
       target.faults.down = 'unreachable'
       queue.failed = outcome
       replication.start()
@@ -149,6 +155,7 @@ describe('replication', () => {
       await done
       await replication.stop()
       expect(logged.some((line) => line.startsWith('error replication given up'))).toBe(outcome === 'dead')
+      expect(givenUp).toEqual(outcome === 'dead' ? ['cluster target: unreachable'] : [])
     }
   })
 
@@ -213,6 +220,18 @@ describe('replication', () => {
     const done = queue.next()
     await queue.request(study, ['target'])
     await clock.advance(pace.pollMs)
+    await done
+    expect(queue.events).toEqual(['complete target'])
+    await replication.stop()
+  })
+
+  it('looks at the queue at once when it is told that others put jobs there', async () => {
+    const { study, queue, replication } = setup()
+    replication.start()
+    await turn()
+    const done = queue.next()
+    await queue.request(study, ['target'])
+    replication.wake()
     await done
     expect(queue.events).toEqual(['complete target'])
     await replication.stop()
