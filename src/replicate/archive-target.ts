@@ -1,7 +1,8 @@
 import type { Cluster } from '../clusters/cluster.ts'
+import type { Refused } from '../clusters/refused.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
-import { converge, type Refused } from './converge.ts'
+import { converge } from './converge.ts'
 import type { ReplicationTarget } from './service.ts'
 import type { Travels } from './travels.ts'
 

@@ -1,18 +1,12 @@
-import type { Cluster, InstanceUpload, StoreResult } from '../clusters/cluster.ts'
+import type { Cluster, InstanceUpload } from '../clusters/cluster.ts'
 import type { ListedInstance } from '../clusters/inventory.ts'
+import { failuresIn, notStored, type Refused } from '../clusters/refused.ts'
 import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
-import { failureReasonText } from '../dicom/failure-reason.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type Holdings, holdingsOf, whatLacks } from './holdings.ts'
 import type { Travels } from './travels.ts'
-
-/** An instance that a cluster refuses whatever is done, and its Failure Reason: asking again changes nothing. */
-export interface Refused {
-  readonly instance: Uid
-  readonly reason: number
-}
 
 export interface ConvergeResult {
   /** Instances the target acknowledged in this run. */
@@ -171,35 +165,4 @@ async function open(holder: Cluster, target: ListedInstance, maxBytes: number, s
     await close()
     throw thrown
   }
-}
-
-/**
- * Reasons that asking again does not change: no such SOP class here (0122H, A8xxH), other content under the same UID
- * (0111H), data set and class do not fit (A9xxH), not understood (Cxxx). Any other failure, out of resources above all, may pass and fails the run.
- */
-const isPermanent = (reason: number) =>
-  reason === 0x0111 ||
-  reason === 0x0122 ||
-  (reason & 0xf000) === 0xc000 ||
-  (reason & 0xff00) === 0xa800 ||
-  (reason & 0xff00) === 0xa900
-
-/** What is refused for good, and the first of what may pass. */
-function failuresIn(results: readonly StoreResult[]): { refused: Refused[]; passing: Refused | undefined } {
-  const failed = results.flatMap(({ header, outcome }) =>
-    outcome.status === 'failed' ? [{ instance: header.sopInstanceUID, reason: outcome.failureReason }] : [],
-  )
-  return {
-    refused: failed.filter(({ reason }) => isPermanent(reason)),
-    passing: failed.find(({ reason }) => !isPermanent(reason)),
-  }
-}
-
-function notStored(target: Cluster, { reason }: Refused, results: readonly StoreResult[]): ClusterError {
-  const failed = results.filter(({ outcome }) => outcome.status === 'failed').length
-  return new ClusterError(
-    target.id,
-    'failed',
-    `did not store ${failed} of ${results.length} instances (${failureReasonText(reason)})`,
-  )
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
+import type { Refused } from '../../src/clusters/refused.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
-import { type ConvergeOptions, converge, type Refused } from '../../src/replicate/converge.ts'
+import { type ConvergeOptions, converge } from '../../src/replicate/converge.ts'
 import { travelsUnless } from '../../src/replicate/travels.ts'
 import { madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
