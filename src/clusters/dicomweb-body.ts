@@ -1,10 +1,7 @@
-import { pipeline, type Readable, type Transform } from 'node:stream'
+import { pipeline, Readable, type Transform } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
 import { slabs } from '../core/slabs.ts'
-
-/** What is read of an answer nobody wants, and for how long, so that its connection can be used again. */
-const maxDiscardBytes = 64 * 1024
-const maxDiscardMs = 500
+import type { Incoming } from './dicomweb-incoming.ts'
 
 export interface BodyHooks {
   /** Bytes as they came from the wire. */
@@ -18,68 +15,88 @@ export interface BodyHooks {
  * reads it bounds its size. Leaving the loop early discards the rest.
  */
 export class Body implements AsyncIterable<Uint8Array> {
-  readonly #wire: Readable
+  readonly #wire: Incoming
   readonly #encoding: string
   readonly #hooks: BodyHooks
 
-  constructor(wire: Readable, encoding: string, hooks: BodyHooks) {
+  constructor(wire: Incoming, encoding: string, hooks: BodyHooks) {
     this.#wire = wire
     this.#encoding = encoding.trim().toLowerCase()
     this.#hooks = hooks
-    // An answer may fail before anybody reads it or after all have left; readers get the error from their loop.
-    wire.on('error', () => undefined)
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      const decoder = this.#decoder()
-      if (decoder) return yield* this.#through(decoder)
-      const chunks: AsyncIterable<Buffer> = this.#wire.iterator({ destroyOnReturn: false })
-      const reading = slabs.reading()
-      for await (const chunk of chunks) {
-        this.#hooks.received(chunk.length)
-        reading.lent(chunk)
-        yield chunk
-      }
-      reading.ended()
-    } catch (thrown) {
-      // It may have been refused before it was looked at.
-      this.#wire.destroy()
-      throw this.#hooks.explain(thrown)
-    } finally {
-      this.discard()
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    const source = this.#source()
+    return {
+      next: () => source.next().catch((thrown: unknown) => this.#failed(thrown)),
+      return: async () => {
+        this.discard()
+        await source.return?.()
+        return { done: true, value: undefined }
+      },
     }
+  }
+
+  /** All of it, when it is no more than so many bytes and not compressed; else `undefined`, and nothing was read. */
+  async whole(maxBytes: number): Promise<Buffer | undefined> {
+    const chunks = this.#isPlain ? await this.#wire.whole(maxBytes) : undefined
+    return chunks && this.#joined(chunks)
   }
 
   /** Reads the little that may be left; closes the connection when it is more, or does not come. */
   discard(): void {
-    const wire = this.#wire
-    if (wire.destroyed || wire.readableEnded) return
-    let left = maxDiscardBytes
-    const late = setTimeout(() => wire.destroy(), maxDiscardMs)
-    wire.once('close', () => clearTimeout(late))
-    wire.on('data', (chunk: Buffer) => {
-      left -= chunk.length
-      if (left < 0) wire.destroy()
-    })
-    wire.resume()
+    this.#wire.discard()
   }
 
   /** Gives up what has not been read. */
   cancel(): void {
-    this.#wire.destroy()
+    this.#wire.cancel()
   }
 
-  #through(decoder: Transform): AsyncIterable<Uint8Array> {
-    this.#wire.on('data', (chunk: Buffer) => this.#hooks.received(chunk.length))
-    return pipeline(this.#wire, decoder, () => undefined)
+  /** In memory of its own; the chunks are given back. */
+  #joined(chunks: readonly Buffer[]): Buffer {
+    const bytes = Buffer.allocUnsafeSlow(chunks.reduce((sum, { length }) => sum + length, 0))
+    let at = 0
+    for (const chunk of chunks) {
+      at += chunk.copy(bytes, at)
+      slabs.release(chunk)
+    }
+    this.#hooks.received(at)
+    return bytes
   }
 
-  #decoder(): Transform | undefined {
+  get #isPlain(): boolean {
+    return this.#encoding === '' || this.#encoding === 'identity'
+  }
+
+  #failed(thrown: unknown): never {
+    this.#wire.cancel()
+    throw this.#hooks.explain(thrown)
+  }
+
+  #source(): AsyncIterator<Uint8Array> {
+    if (this.#isPlain) return this.#fromWire()
+    return this.#decoded()
+  }
+
+  #fromWire(): AsyncIterator<Uint8Array> {
+    return {
+      next: async () => {
+        const step = await this.#wire.next()
+        if (!step.done) this.#hooks.received(step.value.length)
+        return step
+      },
+    }
+  }
+
+  async *#decoded(): AsyncGenerator<Uint8Array> {
+    const decoder = this.#decoder()
+    const wire = { [Symbol.asyncIterator]: () => this.#fromWire() }
+    yield* pipeline(Readable.from(wire, { objectMode: false }), decoder, () => undefined)
+  }
+
+  #decoder(): Transform {
     switch (this.#encoding) {
-      case '':
-      case 'identity':
-        return undefined
       case 'gzip':
       case 'x-gzip':
         return createGunzip()

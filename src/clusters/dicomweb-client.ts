@@ -15,13 +15,12 @@ import { createCredentials, readTlsMaterial } from './credentials.ts'
 import type { Credentials } from './credentials-header.ts'
 import { Body } from './dicomweb-body.ts'
 import { explain, lostConnection, reasonOfStatus, statusText } from './dicomweb-errors.ts'
+import { Incoming } from './dicomweb-incoming.ts'
 
 /** Of a header of an answer: far above what archives send, far below what hurts. */
 const maxHeaderBytes = 32 * 1024
 /** Requests that may wait for each connection; more are refused, since they would time out in line. */
 const waitingPerConnection = 32
-/** Larger reads than the default cost fewer turns of the event loop. */
-const readAheadBytes = 256 * 1024
 /** Parts that were as long as they said, in a row, after which lengths are believed. */
 const rightEnough = 8
 /** How long the lengths of parts are looked at with suspicion after one was wrong, for which any broken answer may be. */
@@ -38,7 +37,10 @@ export interface Call extends Patience {
   readonly accept: string
   /** Covers the answer's body too. */
   readonly signal: AbortSignal
-  readonly content?: { readonly type: string; readonly body: AsyncIterable<Uint8Array> }
+  /** What is in memory can be sent again, a stream cannot. */
+  readonly content?: { readonly type: string; readonly body: AsyncIterable<Uint8Array> | Uint8Array }
+  /** Beside those of every request. */
+  readonly headers?: Readonly<Record<string, string>>
   /** Statuses that mean something else here than they usually do. */
   readonly disguises?: Readonly<Record<number, FailureReason>>
 }
@@ -51,7 +53,7 @@ export interface Exchange {
   /** Path of the request on the cluster's host, that relative addresses in the answer start from. */
   readonly requestPath: string
   header(name: string): string | undefined
-  readonly body: AsyncIterable<Uint8Array>
+  readonly body: Pick<Body, 'whole'> & AsyncIterable<Uint8Array>
   /** Gives the connection back without reading more than a little of what is left. */
   discard(): void
   /** Closes the connection. */
@@ -131,7 +133,7 @@ export class DicomwebClient {
   async exchange(call: Call): Promise<Exchange> {
     const authorization = await this.#authorization(call.signal)
     const first = await this.#send(call, authorization)
-    if (first.status !== 401 || call.content || !this.#credentials.refused(authorization)) return first
+    if (first.status !== 401 || !isRepeatable(call) || !this.#credentials.refused(authorization)) return first
     first.discard()
     return this.#send(call, await this.#authorization(call.signal))
   }
@@ -202,24 +204,26 @@ export class DicomwebClient {
     release: () => void,
   ): Promise<Exchange> {
     const requestPath = `${this.rootPath}${call.path}`
-    const send = () =>
-      this.#pool.request({
-        method: call.method,
-        path: requestPath,
-        headers: { ...headersOf(call, authorization), ...this.#headersForPeers() },
-        signal,
-        highWaterMark: readAheadBytes,
-        headersTimeout: call.content ? Math.max(this.#config.idleTimeoutMs, storeAnswerTimeoutMs) : 0,
-        ...(call.content && { body: call.content.body as unknown as Readable }),
-      })
-    const response = await send().catch((thrown: unknown) => {
+    const options = {
+      method: call.method,
+      path: requestPath,
+      headers: { ...headersOf(call, authorization), ...this.#headersForPeers() },
+      headersTimeout: call.content ? Math.max(this.#config.idleTimeoutMs, storeAnswerTimeoutMs) : 0,
+      ...(call.content && { body: call.content.body as unknown as Readable }),
+    }
+    const send = async () => {
+      signal.throwIfAborted()
+      const incoming = new Incoming(signal)
+      this.#pool.dispatch(options, incoming)
+      return { incoming, ...(await incoming.head) }
+    }
+    const { incoming, status, headers } = await send().catch((thrown: unknown) => {
       // A kept-alive connection may be closed by the other side at the moment it is used again.
-      if (call.content || signal.aborted || !lostConnection(thrown)) throw thrown
+      if (!isRepeatable(call) || signal.aborted || !lostConnection(thrown)) throw thrown
       return send()
     })
-    const { headers, statusCode: status } = response
-    response.body.once('close', release)
-    const body = new Body(response.body, first(headers['content-encoding']) ?? '', {
+    incoming.whenClosed(release)
+    const body = new Body(incoming, first(headers['content-encoding']) ?? '', {
       received: (bytes) => this.#deps.telemetry.clusterBytes(this.cluster, 'received', bytes),
       explain: (thrown) => this.explain(thrown, { status }, call.signal),
     })
@@ -252,6 +256,8 @@ function believedWhenProven(clock: Clock): PartLengths {
   }
 }
 
+const isRepeatable = ({ content }: Call): boolean => content === undefined || content.body instanceof Uint8Array
+
 function headersOf(call: Call, authorization: string | undefined): Record<string, string> {
   const requestId = currentRequest()?.id
   return {
@@ -262,6 +268,7 @@ function headersOf(call: Call, authorization: string | undefined): Record<string
     ...(authorization !== undefined && { authorization }),
     ...(requestId !== undefined && { 'x-request-id': requestId }),
     ...(call.content && { 'content-type': call.content.type }),
+    ...call.headers,
   }
 }
 

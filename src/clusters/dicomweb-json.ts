@@ -22,7 +22,7 @@ const keep: Rewrite = (attribute) => attribute
  */
 export async function* readDatasets(
   client: Source,
-  exchange: Pick<Exchange, 'status' | 'contentType' | 'body' | 'discard'>,
+  exchange: Pick<Exchange, 'status' | 'contentType' | 'discard'> & { readonly body: AsyncIterable<Uint8Array> },
   options: { readonly limits: Limits; readonly signal: AbortSignal; readonly rewrite?: Rewrite },
 ): AsyncGenerator<Dataset, void, undefined> {
   if (exchange.status === 204) return exchange.discard()

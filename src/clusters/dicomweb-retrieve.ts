@@ -59,7 +59,8 @@ export class DicomwebRetriever {
   #instances({ target, transferSyntax }: ObjectRequest, wait: Wait): Promise<Parts> {
     const accept = multipartOf('application/dicom', transferSyntax)
     const disguises = transferSyntax === '*' ? badAccept : badTransferSyntax
-    return this.#parts({ path: pathOf(target), accept, disguises, ...wait }, isDicom)
+    const isOne = target.instance !== undefined
+    return this.#parts({ path: pathOf(target), accept, disguises, ...wait }, isDicom, { isOne })
   }
 
   #frames(request: FramesRequest, wait: Wait): Promise<Parts> {
@@ -152,11 +153,13 @@ export class DicomwebRetriever {
     throw refusal ?? this.#client.error('unsupported', 'no media type was asked for')
   }
 
-  async #parts(call: Omit<Call, 'method'>, fits: Fits): Promise<Parts> {
+  /** `isOne`: of one object, most of which are small. */
+  async #parts(call: Omit<Call, 'method'>, fits: Fits, { isOne = true } = {}): Promise<Parts> {
     const exchange = await this.#client.request({ disguises: badAccept, ...call, method: 'GET' })
     const { status, contentType } = exchange
     if (status !== 204 && (isMultipart(contentType) || fits(contentType))) {
-      return readParts(this.#client, exchange, { limits: this.#limits, signal: call.signal })
+      const atOnce = isOne && { atOnceBytes: this.#limits.maxBufferedPartBytes }
+      return readParts(this.#client, exchange, { limits: this.#limits, signal: call.signal, ...atOnce })
     }
     exchange.discard()
     if (status === 204) throw this.#client.error('not-found', 'answers that there is nothing')

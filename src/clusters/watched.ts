@@ -20,11 +20,14 @@ export interface Meter {
  * meter counts the time in which the cluster is waited for, not that which the reader takes.
  */
 export function watchedParts(parts: Parts, watcher: Watcher, meter: Meter): Parts {
-  const inner = timed(parts[Symbol.asyncIterator](), meter, () => 0)
-  const bodyOf = (part: Part) => watchedBody(part.body, watcher, meter)
-  const iterator = watched(inner, watcher, (part: Part) => ({ ...part, body: bodyOf(part) }))
+  const inner = timed(parts[Symbol.asyncIterator](), meter, sizeInHand)
+  const watchedPart = (part: Part) => (part.held ? part : { ...part, body: watchedBody(part.body, watcher, meter) })
+  const iterator = watched(inner, watcher, watchedPart)
   return { [Symbol.asyncIterator]: () => iterator }
 }
+
+/** What of it is not read any more. */
+const sizeInHand = ({ held = [] }: Part): number => held.reduce((sum, { length }) => sum + length, 0)
 
 /** Items that are asked for when the first one is; `begin` may refuse. */
 export function watchedItems<T, W extends Watcher>(

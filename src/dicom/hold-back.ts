@@ -6,12 +6,13 @@ import type { Part } from './multipart.ts'
  * is passed on as it comes instead; if its source breaks off, its body throws.
  */
 export async function holdBack(part: Part, maxBytes: number): Promise<Part> {
+  if (part.held) return part
   const chunks: Uint8Array[] = []
   let size = 0
   const source = part.body[Symbol.asyncIterator]()
   for (;;) {
     const next = await source.next()
-    if (next.done) return { ...part, length: size, held: true, body: chained(chunks) }
+    if (next.done) return { ...part, length: size, held: chunks, body: chained(chunks) }
     chunks.push(next.value)
     size += next.value.byteLength
     if (size > maxBytes) return { ...part, body: chained(chunks, source) }

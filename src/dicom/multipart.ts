@@ -13,8 +13,8 @@ export interface Part {
   readonly length?: number
   /** Parts in the whole answer when known before they are read: one alone would be a piece taken for the whole. */
   readonly total?: number
-  /** Set when all of it is in memory already: it cannot break off. */
-  readonly held?: true
+  /** All of its bytes, when they are in memory already: it cannot break off. Read these or the body, not both. */
+  readonly held?: readonly Uint8Array[]
   /** Read it to its end before asking for the next part. */
   readonly body: AsyncIterable<Uint8Array>
 }

@@ -37,7 +37,10 @@ export const wholeStream = (whole: readonly Uint8Array[], length: number): Strea
   rest: { next: async () => ({ done: true, value: undefined }) },
 })
 
-/** The boundary of a message whose parts have a digest, so that the same parts are the same bytes; they cannot contain it. */
+/**
+ * The boundary of a message whose parts have a digest, so that the same parts are the same bytes. It is in none of them
+ * by accident; who puts it there deceives nobody but the readers of their own.
+ */
 export const boundaryOf = (digest: string): string => `dicomweb-link-${digest}`
 
 /** Parts in memory as a `multipart/related` body (RFC 2046 5.1). */

@@ -89,6 +89,7 @@ async function* released<T>({ pieces }: InHand, { release }: Holding<T>): AsyncG
 export const holdingParts: Holding<Part> = {
   async hold(part, room) {
     if (!room.allows(part.length ?? 0)) return { tooLarge: part }
+    if (part.held) return room.take(part.length ?? 0) ? pieceOf(part, part.held) : { tooLarge: part }
     const chunks: Uint8Array[] = []
     const source = part.body[Symbol.asyncIterator]()
     for (let step = await source.next(); !step.done; step = await source.next()) {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import xxhash from 'xxhash-wasm'
 import { slabs } from '../core/slabs.ts'
 import type { Part } from '../dicom/multipart.ts'
 
@@ -15,32 +15,35 @@ export interface InHand {
   readonly pieces: readonly Piece[]
   readonly length: number
   /**
-   * 22 characters of base64url that are the same for the same pieces, whoever gave them and whenever, and for no others:
-   * the beginning of a SHA-256 over their types, lengths and bytes.
+   * 16 hexadecimal digits that are the same for the same pieces, whoever gave them and whenever: XXH64 of their types,
+   * lengths and bytes, a quarter of the work of a cryptographic digest. It tells what has changed, not who changed it.
    */
   readonly digest: string
   /** The same for who asks again, while it is kept; absent when it is not. */
   readonly again?: () => InHand | undefined
 }
 
-const digestLength = 22
+const { create64 } = await xxhash()
 
 export function inHandOf(pieces: readonly Piece[]): InHand {
-  const hash = createHash('sha256')
+  const hash = create64()
   let length = 0
   for (const piece of pieces) {
     hash.update(`${piece.contentType}\n${piece.length}\n`)
     for (const chunk of piece.chunks) hash.update(chunk)
     length += piece.length
   }
-  return { pieces, length, digest: hash.digest('base64url').slice(0, digestLength) }
+  return { pieces, length, digest: hash.digest().toString(16).padStart(16, '0') }
 }
 
 /**
  * A piece of chunks that nobody else reads. They may be views of larger buffers, and are copied where those would be too
  * much to hold.
  */
-export function pieceOf({ body: _, ...described }: Omit<Part, 'body'> & Partial<Part>, chunks: Uint8Array[]): Piece {
+export function pieceOf(
+  { body: _body, held: _held, ...described }: Omit<Part, 'body'> & Partial<Part>,
+  chunks: readonly Uint8Array[],
+): Piece {
   const length = chunks.reduce((total, { byteLength }) => total + byteLength, 0)
   const buffers = new Set(chunks.map(({ buffer }) => buffer))
   const held = buffers.values().reduce((total, { byteLength }) => total + byteLength, 0)

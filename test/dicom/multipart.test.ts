@@ -7,6 +7,7 @@ import {
   readMultipart,
   writeMultipart,
 } from '../../src/dicom/multipart.ts'
+import { splitMultipart } from '../../src/dicom/multipart-whole.ts'
 import { WireError } from '../../src/dicom/wire-error.ts'
 
 const roomy: MultipartLimits = { maxParts: 100, maxPartBytes: 1_000_000 }
@@ -379,5 +380,59 @@ describe('writing a multipart body', () => {
     expect(contentTypeOf('B', 'image/jp2', '1.2')).toBe(
       'multipart/related; type="image/jp2"; boundary=B; transfer-syntax=1.2',
     )
+  })
+})
+
+describe('a multipart body that is all in memory', () => {
+  const split = (text: string, limits: MultipartLimits = roomy, boundary = 'b') =>
+    splitMultipart(Buffer.from(text, 'latin1'), boundary, limits)?.map(({ contentType, location, length, held }) => ({
+      contentType,
+      ...(location === undefined ? {} : { location }),
+      text: Buffer.concat(held ?? []).toString('latin1'),
+      length,
+    }))
+
+  test('gives the parts that are read of it as it comes, with their lengths', () => {
+    expect(split(usual)).toEqual(usualParts.map((part) => ({ ...part, length: part.text.length })))
+    expect(split('--b\r\nContent-Location: /x\r\n\r\n\r\n--b--')).toEqual([
+      { contentType: '', location: '/x', text: '', length: 0 },
+    ])
+  })
+
+  test.each([
+    ['a preamble', `hello\r\n${usual}`],
+    ['line ends of LF', usual.replaceAll('\r\n', '\n')],
+    ['blanks behind a boundary', usual.replace('--b\r\n', '--b \r\n')],
+    ['an epilogue', `${usual}bye`],
+    ['no closing boundary', usual.slice(0, -8)],
+    ['no parts', '--b--\r\n'],
+    ['a longer word that begins with the boundary', usual.replace('first', 'first\r\n--bb')],
+    ['a header that never ends', `--b\r\n${'x'.repeat(20_000)}: y\r\n\r\n\r\n--b--`],
+    ['a header that is cut off', '--b\r\nContent-Type: a/b\r\n'],
+    ['no boundary', usual, ''],
+  ])('leaves %s to the reader that knows all forms', (_, text, boundary = 'b') => {
+    expect(split(text, roomy, boundary)).toBeUndefined()
+  })
+
+  test('leaves too many parts, and one that is too large, to the reader that refuses them', () => {
+    expect(split(usual, { ...roomy, maxParts: 1 })).toBeUndefined()
+    expect(split(usual, { ...roomy, maxPartBytes: 5 })).toBeUndefined()
+    expect(split(usual, { ...roomy, maxParts: 2, maxPartBytes: 6 })).toHaveLength(2)
+  })
+
+  test('looks for the boundary where a length that is believed says it is, and nowhere else', () => {
+    const told = { areBelieved: true, wereRight: () => undefined, wereWrong: () => undefined }
+    const inContent = withLength('9', 'a\r\n--b\r\nb')
+    expect(split(inContent, { ...roomy, lengths: told })?.[1]?.text).toBe('a\r\n--b\r\nb')
+    expect(split(withLength('4', 'three'), { ...roomy, lengths: told })).toBeUndefined()
+    expect(split(withLength('999999', 'three'), { ...roomy, lengths: told })).toBeUndefined()
+    expect(split(inContent)).toBeUndefined()
+  })
+
+  test('says how often a length was right that was not believed', () => {
+    let right = 0
+    const lengths = { areBelieved: false, wereRight: () => void right++, wereWrong: () => undefined }
+    expect(split(withLength('5', 'three'), { ...roomy, lengths })).toHaveLength(3)
+    expect(right).toBe(1)
   })
 })

@@ -154,7 +154,7 @@ describe('parts that are counted', () => {
   }
 
   it('are looked for behind a first one that is in memory', async () => {
-    const held = part({ held: true, length: 3 })
+    const held = part({ held: [Buffer.from('abc')], length: 3 })
     expect(await firstOf(held)).toEqual({ total: 1, asked: 2 })
     expect(await firstOf(held, held, held)).toEqual({ total: 2, asked: 2 })
   })

@@ -68,7 +68,7 @@ describe('what does not change', () => {
     other.inner.onParts = async () => answered(new Source(['p', 'ixel', 's']).parts())
     const [first, same] = [await one.cached.frames(frameOf(), as()), await other.cached.frames(frameOf(), as())]
     expect(first.inHand).toMatchObject({ length: 6, pieces: [{ length: 6, contentType: 'application/octet-stream' }] })
-    expect(first.inHand?.digest).toMatch(/^[\w-]{22}$/)
+    expect(first.inHand?.digest).toMatch(/^[\da-f]{16}$/)
     expect(same.inHand?.digest).toBe(first.inHand?.digest)
   })
 
