@@ -8,6 +8,8 @@ import type { Uid } from '../dicom/uid.ts'
 import type { QueryService } from '../query/service.ts'
 
 export interface AttributesParts {
+  /** Id of this site. */
+  readonly site: string
   readonly db: Database
   readonly query: QueryService
   /** Resolves when it is certain that the other clusters come to know. */
@@ -15,11 +17,11 @@ export interface AttributesParts {
 }
 
 /** The service for what this site is told about studies. */
-export const attributesServiceOf = ({ db, query, onChanged }: AttributesParts): AttributesService =>
+export const attributesServiceOf = ({ site, db, query, onChanged }: AttributesParts): AttributesService =>
   createAttributesService({
     exists: (study, caller, signal) => exists(query, { study, caller }, signal),
     records: (studies) => linkRecordsOf(db, studies),
-    change: (study, change, options) => changeLinkRecord(db, study, change, options),
+    change: (study, change, options) => changeLinkRecord(db, study, change, { ...options, site }),
     history: (study, limit) => linkHistoryOf(db, study, limit),
     onChanged,
     clock,

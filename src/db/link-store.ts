@@ -1,11 +1,14 @@
-import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
-import { LinkError } from '../core/errors.ts'
+import { asc, desc, eq } from 'drizzle-orm'
 import type { Uid } from '../dicom/uid.ts'
-import { type ChangePlan, type LinkChange, type LinkField, planChange } from '../link/change.ts'
-import type { LinkRecord, StudyComment } from '../link/record.ts'
+import { type LinkChange, type LinkField, planChange } from '../link/change.ts'
+import type { LinkRecord } from '../link/record.ts'
+import { sayPlan } from '../link/snapshot-change.ts'
 import type { Queries } from './connect.ts'
 import { guard } from './errors.ts'
-import { linkAudit, linkComment, linkStudy } from './schema.ts'
+import { lockStudy, readRecords } from './link-state.ts'
+import { writeSnapshot } from './link-write.ts'
+import { linkAudit } from './schema.ts'
+import { raiseVersion } from './study-version.ts'
 
 /*
  * What this site was told about studies. A change locks the row of its study first, reads what is there, and writes
@@ -37,7 +40,7 @@ export interface LinkAudit {
   /** The version that the change made. */
   readonly version: number
   readonly at: Date
-  /** Name of the principal. */
+  /** Name of the principal, or id of the site that told it. */
   readonly who: string
   readonly field: LinkField
   /** Null: it was never told before. */
@@ -52,23 +55,26 @@ export const linkRecordsOf = (db: Queries, studies: readonly Uid[]): Promise<Map
   guard('read link attributes', () => readRecords(db, studies))
 
 /**
- * Makes a change, whole or not at all. Throws `conflict` as {@link planChange} does, and then changes nothing.
+ * Makes a change, whole or not at all, and with it one more change of this site in the study's version. `site`: id of
+ * this site. Throws `conflict` as {@link planChange} and {@link sayPlan} do, and then changes nothing.
  */
 export const changeLinkRecord = (
   db: Queries,
   study: Uid,
   change: LinkChange,
-  options: ChangeOptions,
+  { site, author, ifVersion }: ChangeOptions & { readonly site: string },
 ): Promise<ChangeResult> =>
   guard('change link attributes', () =>
     db.transaction(async (tx) => {
-      await lockStudy(tx, study)
-      const current = (await readRecords(tx, [study])).get(study) ?? { study, comments: [], version: 0 }
-      if (options.ifVersion && !options.ifVersion.includes(current.version)) {
-        return { status: 'version-mismatch', record: current }
-      }
+      const before = await lockStudy(tx, study, site)
+      const { record: current, snapshot, now } = before
+      if (ifVersion && !ifVersion.includes(current.version)) return { status: 'version-mismatch', record: current }
       const plan = planChange(current, change)
-      return plan ? write(tx, current, { plan, author: options.author }) : { status: 'unchanged', record: current }
+      if (!plan) return { status: 'unchanged', record: current }
+      const after = sayPlan(snapshot, { record: current, plan }, { site, author, now })
+      const written = await writeSnapshot(tx, before, { after, who: author, forced: plan.forced })
+      await raiseVersion(tx, study, site)
+      return { status: 'changed', ...written, forced: plan.forced }
     }),
   )
 
@@ -83,139 +89,3 @@ export const linkHistoryOf = (db: Queries, study: Uid, limit: number): Promise<L
       .orderBy(desc(linkAudit.version), asc(linkAudit.ordinal))
       .limit(limit)
   })
-
-/** Nobody else changes the study until the transaction ends; there is a row to be locked from now on. */
-async function lockStudy(tx: Queries, study: Uid): Promise<void> {
-  await tx.insert(linkStudy).values({ studyInstanceUID: study }).onConflictDoNothing()
-  await tx
-    .select({ version: linkStudy.version })
-    .from(linkStudy)
-    .where(eq(linkStudy.studyInstanceUID, study))
-    .for('update')
-}
-
-async function readRecords(db: Queries, studies: readonly Uid[]): Promise<Map<Uid, LinkRecord>> {
-  if (studies.length === 0) return new Map()
-  const states = await db
-    .select()
-    .from(linkStudy)
-    .where(and(isOneOf(linkStudy.studyInstanceUID, studies), gt(linkStudy.version, 0)))
-  if (states.length === 0) return new Map()
-  const comments = await readComments(db, new Map(states.map((state) => [state.studyInstanceUID, state.version])))
-  return new Map(states.map((state) => [state.studyInstanceUID, asRecord(state, comments.get(state.studyInstanceUID))]))
-}
-
-/** Of each study those of its version and before: it may have changed since its state was read. */
-async function readComments(db: Queries, versions: ReadonlyMap<Uid, number>): Promise<Map<Uid, StudyComment[]>> {
-  const rows = await db
-    .select()
-    .from(linkComment)
-    .where(isOneOf(linkComment.studyInstanceUID, [...versions.keys()]))
-    .orderBy(asc(linkComment.studyInstanceUID), asc(linkComment.number))
-  const byStudy = new Map<Uid, StudyComment[]>()
-  for (const { studyInstanceUID, version, text, author, at } of rows) {
-    if (version > (versions.get(studyInstanceUID) ?? 0)) continue
-    const known = byStudy.get(studyInstanceUID)
-    if (known) known.push({ text, author, at })
-    else byStudy.set(studyInstanceUID, [{ text, author, at }])
-  }
-  return byStudy
-}
-
-/** One parameter however many they are; UIDs are digits and dots, which an array literal takes as they are. */
-const isOneOf = (
-  column: typeof linkStudy.studyInstanceUID | typeof linkComment.studyInstanceUID,
-  uids: readonly Uid[],
-) => sql`${column} = any(${`{${uids.join(',')}}`}::text[])`
-
-type State = typeof linkStudy.$inferSelect
-
-const asRecord = (
-  { studyInstanceUID, reportStatus, verified, verifiedAt, version }: State,
-  comments: readonly StudyComment[] = [],
-): LinkRecord => ({
-  study: studyInstanceUID,
-  ...(reportStatus && { reportStatus }),
-  ...(verified && { verified }),
-  ...(verifiedAt && { verifiedAt }),
-  comments,
-  version,
-})
-
-interface Work {
-  readonly plan: ChangePlan
-  readonly author: string
-}
-
-async function write(tx: Queries, before: LinkRecord, work: Work): Promise<ChangeResult> {
-  const state = await writeState(tx, before, work)
-  const comments = work.plan.comments.map((text) => ({ text, author: work.author, at: state.updatedAt }))
-  const record = asRecord(state, [...before.comments, ...comments])
-  await writeComments(tx, record, comments)
-  const steps = stepsOf(before, record)
-  await writeAudit(tx, state, steps, work)
-  const fields = [...new Set(steps.map(({ field }) => field))]
-  return { status: 'changed', record, fields, forced: work.plan.forced }
-}
-
-/** Read when the lock is had, to the millisecond: what is written is what is read again. */
-const time = sql`date_trunc('milliseconds', clock_timestamp())`
-
-async function writeState(tx: Queries, { study }: LinkRecord, { plan, author }: Work): Promise<State> {
-  const { reportStatus, verified, verifiedAt } = plan
-  const [state] = await tx
-    .update(linkStudy)
-    .set({
-      ...(reportStatus && { reportStatus }),
-      ...(verified && { verified }),
-      ...(verifiedAt !== undefined && { verifiedAt: verifiedAt === 'now' ? time : verifiedAt }),
-      version: sql`${linkStudy.version} + 1`,
-      updatedAt: time,
-      updatedBy: author,
-    })
-    .where(eq(linkStudy.studyInstanceUID, study))
-    .returning()
-  if (!state) throw new LinkError('internal', `the locked row of study ${study} is gone`)
-  return state
-}
-
-async function writeComments(tx: Queries, after: LinkRecord, added: readonly StudyComment[]): Promise<void> {
-  if (added.length === 0) return
-  const { study: studyInstanceUID, version } = after
-  const first = after.comments.length - added.length + 1
-  const rows = added.map((comment, index) => ({ studyInstanceUID, version, number: first + index, ...comment }))
-  await tx.insert(linkComment).values(rows)
-}
-
-type Step = Pick<LinkAudit, 'field' | 'from' | 'to'>
-
-/** From one state to the next, field by field. */
-function stepsOf(before: LinkRecord, after: LinkRecord): Step[] {
-  const told = (record: LinkRecord) => ({
-    reportStatus: record.reportStatus ?? null,
-    verified: record.verified ?? null,
-    verifiedAt: record.verifiedAt?.toISOString() ?? null,
-  })
-  const [from, to] = [told(before), told(after)]
-  const fields = ['reportStatus', 'verified', 'verifiedAt'] as const
-  const changed = fields.filter((field) => from[field] !== to[field])
-  const comments = after.comments.slice(before.comments.length).map((_, index) => before.comments.length + index + 1)
-  return [
-    ...changed.map((field) => ({ field, from: from[field], to: to[field] })),
-    ...comments.map((number) => ({ field: 'comments' as const, from: null, to: String(number) })),
-  ]
-}
-
-async function writeAudit(tx: Queries, state: State, steps: readonly Step[], { plan, author }: Work): Promise<void> {
-  const { studyInstanceUID, version, updatedAt: at } = state
-  const rows = steps.map((step, ordinal) => ({
-    ...step,
-    studyInstanceUID,
-    version,
-    ordinal,
-    at,
-    who: author,
-    forced: plan.forced && step.field === 'reportStatus',
-  }))
-  await tx.insert(linkAudit).values(rows)
-}

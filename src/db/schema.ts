@@ -5,6 +5,8 @@ import type { Uid } from '../dicom/uid.ts'
 import type { LinkField } from '../link/change.ts'
 import type { ReportStatus, VerifiedStatus } from '../link/record.ts'
 
+export * from './schema-peers.ts'
+
 const at = (name: string) => timestamp(name, { withTimezone: true, mode: 'date' })
 
 /** Which cluster was seen to hold something of a study. A hint for where to ask first, repaired when wrong. */
@@ -163,7 +165,10 @@ export const embeddedSeries = pgTable(
   ],
 )
 
-/** What this site was told about a study, one row a study; what was never told is null. Comments are beside it. */
+/**
+ * What is told about a study, one row a study; what was never told is null. Comments are beside it, and so is who said
+ * what: of several sites' words these are the ones that count.
+ */
 export const linkStudy = pgTable('link_study', {
   studyInstanceUID: text('study_instance_uid').$type<Uid>().primaryKey(),
   reportStatus: text('report_status').$type<ReportStatus>(),
@@ -172,9 +177,27 @@ export const linkStudy = pgTable('link_study', {
   /** Counts the changes; 0 of a row that was only just made to be locked. */
   version: integer('version').notNull().default(0),
   updatedAt: at('updated_at').notNull().defaultNow(),
-  /** Name of the principal. */
+  /** Name of the principal, or id of the site, that changed it. */
   updatedBy: text('updated_by'),
+  /** The site that the study belongs to, and since when it says so. */
+  homeSite: text('home_site'),
+  homeSince: at('home_since'),
 })
+
+/** The last that each site said of a study's statuses, one row a site; what it never said is null. */
+export const linkSaid = pgTable(
+  'link_said',
+  {
+    studyInstanceUID: text('study_instance_uid').$type<Uid>().notNull(),
+    site: text('site').notNull(),
+    reportStatus: text('report_status').$type<ReportStatus>(),
+    reportSaidAt: at('report_said_at'),
+    verified: text('verified').$type<VerifiedStatus>(),
+    verifiedAt: at('verified_at'),
+    verifiedSaidAt: at('verified_said_at'),
+  },
+  (table) => [primaryKey({ columns: [table.studyInstanceUID, table.site] })],
+)
 
 /** Study comments: rows are only ever added. */
 export const linkComment = pgTable(
@@ -188,6 +211,9 @@ export const linkComment = pgTable(
     text: text('text').notNull(),
     author: text('author').notNull(),
     at: at('at').notNull(),
+    /** Where it was made, and its number there; null: here, under this number. */
+    site: text('site'),
+    siteNumber: integer('site_number'),
   },
   (table) => [primaryKey({ columns: [table.studyInstanceUID, table.number] })],
 )

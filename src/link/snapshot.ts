@@ -7,6 +7,16 @@ export interface Said {
   readonly at: Date
 }
 
+export interface SaidReport extends Said {
+  readonly value: ReportStatus
+}
+
+export interface SaidVerification extends Said {
+  readonly value: VerifiedStatus
+  /** Only of `VERIFIED`. */
+  readonly verifiedAt?: Date
+}
+
 export interface SaidComment extends Said {
   /** Unique among the comments that its site made on the study. */
   readonly number: number
@@ -14,12 +24,22 @@ export interface SaidComment extends Said {
   readonly author: string
 }
 
-/** All that is told about a study beside its objects, with who told it: what sites send each other. */
+/**
+ * All that is told about a study beside its objects, with who told it: what sites send each other. Of a status the last
+ * word of every site is kept, because which of them counts may change when another site turns out to be the home.
+ */
 export interface LinkSnapshot {
   /** The site that the study belongs to, and since when it says so. */
   readonly homeSite?: Said
-  readonly reportStatus?: Said & { readonly value: ReportStatus }
-  readonly verified?: Said & { readonly value: VerifiedStatus; readonly verifiedAt?: Date }
-  /** In the order of their times. */
+  /** One a site, in the order of the sites. */
+  readonly reportStatus: readonly SaidReport[]
+  /** One a site, in the order of the sites. */
+  readonly verified: readonly SaidVerification[]
+  /** In the order of their times, sites and numbers. */
   readonly comments: readonly SaidComment[]
 }
+
+export const emptySnapshot: LinkSnapshot = { reportStatus: [], verified: [], comments: [] }
+
+/** Comments on one study at most, of all sites together. */
+export const maxSaidComments = 10_000

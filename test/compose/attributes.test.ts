@@ -33,7 +33,7 @@ describe('what a site is told about studies', () => {
       return answer()
     }
     const onChanged = async (it: Uid) => void told.push(it)
-    return { service: attributesServiceOf({ db: opened.db, query: { search }, onChanged }), asked, told }
+    return { service: attributesServiceOf({ site: 'here', db: opened.db, query: { search }, onChanged }), asked, told }
   }
 
   it('is kept, and the other clusters are told', async () => {

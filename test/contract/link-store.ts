@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/db/connect.ts'
 import { type ChangeResult, changeLinkRecord, linkHistoryOf, linkRecordsOf } from '../../src/db/link-store.ts'
-import { linkAudit, linkComment, linkStudy } from '../../src/db/schema.ts'
+import { linkAudit, linkComment, linkSaid, linkStudy } from '../../src/db/schema.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { type LinkChange, maxCommentLength, maxComments } from '../../src/link/change.ts'
 
@@ -12,7 +12,7 @@ const time = new Date('2026-01-31T10:15:00.123Z')
 /** What is kept about studies; `db` and `other` are two handles on the same database. */
 export function linkStoreContract(db: () => Database, other: () => Database): void {
   const change = (wanted: LinkChange, author = 'key:viewer', handle = db()) =>
-    changeLinkRecord(handle, study, wanted, { author })
+    changeLinkRecord(handle, study, wanted, { site: 'here', author })
   const recordOf = async (it: Uid = study) => (await linkRecordsOf(db(), [it])).get(it)
 
   describe('link attributes', () => {
@@ -20,6 +20,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
       await db().delete(linkStudy)
       await db().delete(linkComment)
       await db().delete(linkAudit)
+      await db().delete(linkSaid)
     })
 
     it('that were never told are not there', async () => {
@@ -74,23 +75,38 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
 
     it('of another version than expected stay as they are', async () => {
       const { record } = await change({ reportStatus: 'NEW' })
-      const late = await changeLinkRecord(db(), study, { reportStatus: 'APPROVED' }, { author: 'x', ifVersion: [0, 2] })
+      const late = await changeLinkRecord(
+        db(),
+        study,
+        { reportStatus: 'APPROVED' },
+        { site: 'here', author: 'x', ifVersion: [0, 2] },
+      )
       expect(late).toEqual({ status: 'version-mismatch', record })
       expect(await recordOf()).toEqual(record)
       const right = await changeLinkRecord(
         db(),
         study,
         { reportStatus: 'APPROVED' },
-        { author: 'x', ifVersion: [0, 1] },
+        { site: 'here', author: 'x', ifVersion: [0, 1] },
       )
       expect(right).toMatchObject({ status: 'changed', record: { version: 2 } })
     })
 
     it('that nobody told yet are of version 0, and a change that comes too late leaves no trace', async () => {
-      const late = await changeLinkRecord(db(), study, { reportStatus: 'NEW' }, { author: 'x', ifVersion: [1] })
+      const late = await changeLinkRecord(
+        db(),
+        study,
+        { reportStatus: 'NEW' },
+        { site: 'here', author: 'x', ifVersion: [1] },
+      )
       expect(late).toEqual({ status: 'version-mismatch', record: { study, comments: [], version: 0 } })
       expect(await recordOf()).toBeUndefined()
-      const first = await changeLinkRecord(db(), study, { reportStatus: 'NEW' }, { author: 'x', ifVersion: [0] })
+      const first = await changeLinkRecord(
+        db(),
+        study,
+        { reportStatus: 'NEW' },
+        { site: 'here', author: 'x', ifVersion: [0] },
+      )
       expect(first).toMatchObject({ status: 'changed', record: { version: 1 } })
     })
 
@@ -118,7 +134,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
 
     it('of many studies are read together', async () => {
       for (let n = 1; n <= 3; n++) {
-        await changeLinkRecord(db(), uid(n), { comments: [{ text: `of ${n}` }] }, { author: 'x' })
+        await changeLinkRecord(db(), uid(n), { comments: [{ text: `of ${n}` }] }, { site: 'here', author: 'x' })
       }
       const many = Array.from({ length: 20_000 }, (_, n) => uid(n))
       const records = await linkRecordsOf(db(), many)
@@ -162,7 +178,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
 
     it('changed by two who saw the same version are changed by one of them', async () => {
       const { record } = await change({ reportStatus: 'NEW' })
-      const options = { author: 'x', ifVersion: [record.version] }
+      const options = { site: 'here', author: 'x', ifVersion: [record.version] }
       const results: ChangeResult[] = await Promise.all([
         changeLinkRecord(db(), study, { reportStatus: 'DICTATED' }, options),
         changeLinkRecord(other(), study, { reportStatus: 'APPROVED' }, options),
