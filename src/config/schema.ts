@@ -83,7 +83,7 @@ const cluster = z
   })
   .refine((it) => (it.dicomweb === undefined) !== (it.embedded === undefined), 'exactly one of dicomweb and embedded')
 
-export const scopes = ['query', 'retrieve', 'store', 'admin'] as const
+export const scopes = ['query', 'retrieve', 'store', 'link', 'admin'] as const
 export type Scope = (typeof scopes)[number]
 
 const apiKey = z.strictObject({
@@ -228,8 +228,22 @@ export const configSchema = file.superRefine((config, context) => {
     const message = `exactly one cluster with role home (there are ${homes})`
     context.addIssue({ code: 'custom', path: ['clusters'], message })
   }
+  config.clusters.forEach((it, index) => {
+    const message = faultOfLink(it, config)
+    if (message) context.addIssue({ code: 'custom', path: ['clusters', index, 'link'], message })
+  })
   if (config.auth === undefined) guardOpenAccess(config, context)
 })
+
+/** A cluster that has a link address is another site, as which it is told of changes and known when it calls. */
+function faultOfLink(cluster: ClusterConfig, { site }: Pick<Config, 'site'>): string | undefined {
+  if (cluster.link === undefined) return undefined
+  if (cluster.role !== 'linked' || cluster.dicomweb === undefined) {
+    return 'only for a cluster with role linked and a dicomweb address, whose id is the site id of the proxy behind it'
+  }
+  if (cluster.id !== site) return undefined
+  return `the proxy of another site: the id of the cluster has to be its site id, and "${site}" is this one`
+}
 
 /** Without authentication everybody who can connect may read everything: nobody but this machine may. */
 function guardOpenAccess(config: Config, context: z.RefinementCtx): void {

@@ -29,6 +29,8 @@ export type ErrorCode =
   | 'too-large'
   | 'loop'
   | 'unsupported-media-type'
+  | 'unprocessable'
+  | 'too-many-requests'
   | 'bad-gateway'
   | 'unavailable'
   | 'timed-out'

@@ -10,7 +10,11 @@ export const linkPath = '/link/v1'
 export const replicationPage = '/ui/replication'
 
 /** The DICOMweb root as the client sees it, without a slash at its end: what URLs in answers begin with. */
-export function dicomwebRoot(c: Context<Env>, { publicUrl }: Pick<Config, 'publicUrl'>): string {
-  const origin = publicUrl === undefined ? new URL(c.req.url).origin : publicUrl.replace(/\/+$/, '')
-  return origin + dicomwebPath
-}
+export const dicomwebRoot = (c: Context<Env>, config: Pick<Config, 'publicUrl'>): string =>
+  originOf(c, config) + dicomwebPath
+
+/** Likewise of {@link linkPath}. */
+export const linkRoot = (c: Context<Env>, config: Pick<Config, 'publicUrl'>): string => originOf(c, config) + linkPath
+
+const originOf = (c: Context<Env>, { publicUrl }: Pick<Config, 'publicUrl'>): string =>
+  publicUrl === undefined ? new URL(c.req.url).origin : publicUrl.replace(/\/+$/, '')

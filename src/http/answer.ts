@@ -29,7 +29,7 @@ export function warn(c: Context<Env>, site: string, texts: readonly string[]): v
 const headerText = (text: string) => text.slice(0, maxWarningLength).replaceAll(/[^\x20-\x7e\xa1-\xff]/g, '?')
 
 /** An answer of this product's own, in JSON, that nobody is to keep. */
-export const answerJson = (c: Context<Env>, body: object, status: 200 | 503 = 200): Response =>
+export const answerJson = (c: Context<Env>, body: object, status: 200 | 202 | 503 = 200): Response =>
   c.body(JSON.stringify(body), status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' })
 
 export interface StreamAnswer {

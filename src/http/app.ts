@@ -18,6 +18,7 @@ import {
 import { type LinkRoutesDependencies, linkRoutes } from './link.ts'
 import { type MappingsRoutesDependencies, mappingsRoutes } from './mappings.ts'
 import { type OperateRoutesDependencies, operateRoutes } from './operate.ts'
+import { type PeersRoutesDependencies, peersRoutes } from './peers.ts'
 import { requireScope } from './principal.ts'
 import { describeProblem, ProblemError, problemResponse } from './problem.ts'
 import { abandon } from './pump.ts'
@@ -26,6 +27,7 @@ import { renderedRoutes } from './rendered.ts'
 import { type ReplicationRoutesDependencies, replicationRoutes } from './replication.ts'
 import { type RetrieveRoutesDependencies, retrieveRoutes } from './retrieve.ts'
 import { type StoreRoutesDependencies, storeRoutes } from './store.ts'
+import { tombstonesRoutes } from './tombstones.ts'
 import { uiRoutes } from './ui.ts'
 import { wadoUriRoutes } from './wado-uri.ts'
 
@@ -36,7 +38,8 @@ export interface AppDependencies
     LinkRoutesDependencies,
     MappingsRoutesDependencies,
     Omit<OperateRoutesDependencies, 'outbox'>,
-    ReplicationRoutesDependencies {
+    ReplicationRoutesDependencies,
+    PeersRoutesDependencies {
   readonly config: Config
   /** Made by `createAuthenticate` of the same configuration. */
   readonly authenticate: Authenticate
@@ -56,6 +59,8 @@ export const routeTable = (deps: AppDependencies): Route[] => [
   ...linkRoutes(deps),
   ...mappingsRoutes(deps),
   ...replicationRoutes(deps),
+  ...peersRoutes(deps),
+  ...tombstonesRoutes(deps),
   ...operateRoutes(deps),
   ...docsRoutes(),
   ...uiRoutes(deps),

@@ -11,7 +11,7 @@ const sha256 = (text: string): Buffer => createHash('sha256').update(text).diges
 export function createKeyRing(keys: NonNullable<AuthConfig['apiKeys']>): (given: string) => Principal | undefined {
   const ring = keys.map(({ name, hash, scopes, role }) => ({
     hash: Buffer.from(hash.slice('sha256:'.length), 'hex'),
-    principal: { name: `key:${name}`, scopes: new Set(scopes), role },
+    principal: { name: `key:${name}`, site: name, scopes: new Set(scopes), role },
   }))
   return (given) => {
     const hash = sha256(given)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose'
-import { type OidcConfig, scopes } from '../config/schema.ts'
+import { idPattern, type OidcConfig, scopes } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError, toError } from '../core/errors.ts'
 import { type Principal, unauthenticated } from './principal.ts'
@@ -33,7 +33,7 @@ export function createTokenVerifier(config: OidcConfig, clock: Clock): (token: s
         currentDate: new Date(clock.now()),
         requiredClaims: ['exp'],
       })
-      return { name: nameOf(payload), ...rightsIn(payload) }
+      return { name: nameOf(payload), ...siteIn(payload), ...rightsIn(payload) }
     } catch (error) {
       throw explain(error)
     }
@@ -44,6 +44,12 @@ export function createTokenVerifier(config: OidcConfig, clock: Clock): (token: s
 function nameOf({ iss, sub, client_id: client, azp }: JWTPayload): string {
   const who = [iss, sub ?? client ?? azp].join('|')
   return `oidc:${createHash('sha256').update(who).digest('hex').slice(0, 12)}`
+}
+
+/** Peers come with tokens of the client credentials grant, whose client is known under the id of their site. */
+function siteIn({ client_id: client, azp }: JWTPayload): Pick<Principal, 'site'> {
+  const site = client ?? azp
+  return typeof site === 'string' && idPattern.test(site) ? { site } : {}
 }
 
 const prefix = 'dicomweb-link:'

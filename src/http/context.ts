@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
+import type { Scope } from '../config/schema.ts'
 import type { Caller } from '../core/audience.ts'
 import type { RequestContext } from '../core/request-context.ts'
 import type { InHand } from '../retrieve/in-hand.ts'
@@ -57,10 +58,10 @@ export type Handler = (context: Context<Env>) => Response | Promise<Response>
 
 /** One row of the routing table; `openapi.yaml` has the same rows. */
 export interface Route {
-  readonly method: 'GET' | 'POST' | 'PATCH'
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
   /** In the syntax of Hono: `/dicom-web/studies/:study`. */
   readonly path: string
   /** What the caller must be allowed to do; `public` needs no credentials. */
-  readonly scope: 'query' | 'retrieve' | 'store' | 'admin' | 'public'
+  readonly scope: Scope | 'public'
   readonly handle: Handler
 }

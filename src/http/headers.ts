@@ -12,7 +12,7 @@ export function crossOrigin({ cors: { origins } }: Pick<Config, 'cors'>): Middle
   const allowed = new Set(origins)
   return cors({
     origin: allowed.has('*') ? '*' : (origin) => (allowed.has(origin) ? origin : undefined),
-    allowMethods: ['GET', 'HEAD', 'POST', 'PATCH'],
+    allowMethods: ['GET', 'HEAD', 'POST', 'PATCH', 'DELETE'],
     allowHeaders: [
       'Authorization',
       'Accept',

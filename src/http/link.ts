@@ -1,17 +1,16 @@
 import type { Context } from 'hono'
 import type { AttributesService } from '../attributes/service.ts'
 import type { Config } from '../config/schema.ts'
-import { badRequest, LinkError } from '../core/errors.ts'
+import { badRequest } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
-import { parseMediaType } from '../dicom/media-type.ts'
 import type { LinkRecord } from '../link/record.ts'
 import { linkPath } from './addresses.ts'
 import { callerOf } from './caller.ts'
 import { isKnown, tagsToMatch } from './conditional.ts'
 import type { Env, Route } from './context.ts'
+import { readJson } from './json-body.ts'
 import { queryOf, targetIn } from './parameters.ts'
 import { requireScope } from './principal.ts'
-import { openUpload } from './upload.ts'
 
 export interface LinkRoutesDependencies {
   readonly config: Pick<Config, 'limits'>
@@ -43,7 +42,7 @@ async function patch(c: Context<Env>, { attributes, config, log }: LinkRoutesDep
   const { id: requestId, signal } = c.env.exchange
   const caller = callerOf(c)
   const ifMatch = versionsIn(c.req.header('if-match'))
-  const change = await readJson(c, config)
+  const change = await readJson(c, { ...config.limits, maxBodyBytes, mediaTypes })
   const { record, changed: fields, forced } = await attributes.patch(study, change, { caller, ifMatch }, signal)
   if (fields.length > 0) {
     const { version } = record
@@ -89,18 +88,3 @@ function versionsIn(header: string | undefined): number[] | undefined {
 const maxBodyBytes = 64 * 1024
 
 const mediaTypes = ['application/merge-patch+json', 'application/json']
-
-async function readJson(c: Context<Env>, { limits }: LinkRoutesDependencies['config']): Promise<unknown> {
-  const type = parseMediaType(c.req.header('content-type') ?? '')?.type
-  if (type === undefined || !mediaTypes.includes(type)) {
-    throw new LinkError('unsupported-media-type', `Content-Type: expected ${mediaTypes.join(' or ')}`)
-  }
-  const chunks: Uint8Array[] = []
-  for await (const chunk of openUpload(c.env, { ...limits, maxBodyBytes }).body) chunks.push(chunk)
-  try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks)))
-  } catch {
-    // Without its cause: the parser quotes the text.
-    throw badRequest('body: expected JSON in UTF-8')
-  }
-}

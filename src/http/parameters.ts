@@ -47,6 +47,13 @@ export function queryOf(c: Context<Env>, single: readonly string[]): ReadonlyMap
   return new Map(query)
 }
 
+/** The size of a page that a client asks for. */
+export function parseLimit(text: string | undefined, size: { readonly default: number; readonly max: number }): number {
+  if (text === undefined) return size.default
+  if (/^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= size.max) return Number(text)
+  throw badRequest(`limit: expected a number from 1 to ${size.max}`)
+}
+
 const decimal = String.raw`[+-]?(?:\d{1,9}(?:\.\d{0,9})?|\.\d{1,9})(?:[eE][+-]?\d{1,2})?`
 const windowPattern = new RegExp(`^(${decimal}),(${decimal})(?:,(linear|linear-exact|sigmoid))?$`, 'i')
 const viewportPattern = new RegExp(String.raw`^(\d{1,6}),(\d{1,6})((?:,(?:${decimal})?){0,4})$`)

@@ -6,6 +6,8 @@ import { ProblemError } from './problem.ts'
 export interface Principal {
   /** `anonymous`, `key:<name of the key>` or `oidc:<hash of issuer and subject>`. */
   readonly name: string
+  /** The id of the site it may speak for, should that be a peer: the name of its key, the client of its token. */
+  readonly site?: string
   readonly scopes: ReadonlySet<Scope>
   /** `external`: another system, that sees only the clusters whose `queries.external` is on. */
   readonly role: CallerRole

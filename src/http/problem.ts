@@ -14,6 +14,8 @@ const statusOf: Readonly<Record<ErrorCode, number>> = {
   gone: 410,
   'too-large': 413,
   'unsupported-media-type': 415,
+  unprocessable: 422,
+  'too-many-requests': 429,
   cancelled: 499,
   internal: 500,
   config: 500,
@@ -72,7 +74,7 @@ export function describeProblem(error: unknown, requestId: string): ProblemAnswe
     headers: {
       'Content-Type': 'application/problem+json',
       'Cache-Control': 'no-store',
-      ...(code === 'unavailable' ? { 'Retry-After': String(retryAfterSeconds) } : {}),
+      ...(code === 'unavailable' || code === 'too-many-requests' ? { 'Retry-After': String(retryAfterSeconds) } : {}),
       ...(error instanceof ProblemError ? error.headers : {}),
     },
   }

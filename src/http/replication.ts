@@ -8,7 +8,7 @@ import type { Outbox, OutboxState } from '../replicate/outbox.ts'
 import { linkPath, replicationPage } from './addresses.ts'
 import { answerJson } from './answer.ts'
 import type { Env, Route } from './context.ts'
-import { queryOf } from './parameters.ts'
+import { parseLimit, queryOf } from './parameters.ts'
 
 export interface ReplicationRoutesDependencies {
   readonly outbox: Outbox
@@ -89,21 +89,16 @@ const pageSize = { default: 100, max: 1000 }
 /** `uids`: how many a cursor has after the id of its cluster. */
 function pageOf(c: Context<Env>, uids: number): PageOptions {
   const query = queryOf(c, ['cluster', 'limit', 'cursor'])
-  const [limit, cursor] = [query.get('limit'), query.get('cursor')]
+  const cursor = query.get('cursor')
   return {
     cluster: query.get('cluster'),
-    limit: limit === undefined ? pageSize.default : parseLimit(limit),
+    limit: parseLimit(query.get('limit'), pageSize),
     after: cursor === undefined ? undefined : parseCursor(cursor, uids),
   }
 }
 
 /** One more than the page tells whether there is another page. */
 const oneMore = (page: PageOptions): PageOptions => ({ ...page, limit: page.limit + 1 })
-
-function parseLimit(text: string): number {
-  if (/^\d{1,4}$/.test(text) && Number(text) >= 1 && Number(text) <= pageSize.max) return Number(text)
-  throw badRequest(`limit: expected a number from 1 to ${pageSize.max}`)
-}
 
 const cursorOf = (...key: readonly string[]): string => key.join('/')
 

@@ -28,7 +28,7 @@ afterEach(async () => {
   await archive.close()
 })
 
-const link = 'http://peer.invalid/link/v1'
+const peer = { role: 'linked', link: 'http://peer.invalid/link/v1' }
 /** What was said of the request's way, in each request. */
 const told = () => archive.seen.map(({ headers }) => [headers['dicomweb-link-scope'], headers['dicomweb-link-hops']])
 
@@ -48,7 +48,7 @@ async function askEverything(it: PooledCluster): Promise<void> {
 
 describe('a peer proxy', () => {
   beforeEach(() => {
-    cluster = clusterAt(archive.dicomweb, { cluster: { link } })
+    cluster = clusterAt(archive.dicomweb, { cluster: peer })
   })
 
   it('is asked for its own content in everything, by this site when nobody else asks for it', async () => {
@@ -63,7 +63,7 @@ describe('a peer proxy', () => {
   })
 
   it('is asked in the same way by the check', async () => {
-    const { cluster: config, limits } = clusterConfig(archive.dicomweb, { link })
+    const { cluster: config, limits } = clusterConfig(archive.dicomweb, peer)
     await askEverything(cluster as PooledCluster)
     const before = archive.seen.length
     await checkCluster(config, { site: 'east', limits, clock: systemClock, index: 0, signal: forever() })

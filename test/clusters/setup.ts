@@ -18,10 +18,9 @@ export interface SetupOptions {
 
 /** The configuration of one cluster as a file would give it, with every default filled in. */
 export function clusterConfig(dicomweb: string, overrides: object = {}): { cluster: ClusterConfig; limits: Limits } {
-  const { clusters, limits } = configSchema.parse({
-    site: 'test',
-    clusters: [{ id: 'north', role: 'home', dicomweb, ...overrides }],
-  })
+  const asked = { id: 'north', role: 'home', dicomweb, ...overrides }
+  const others = asked.role === 'home' ? [] : [{ id: 'home', role: 'home', embedded: {} }]
+  const { clusters, limits } = configSchema.parse({ site: 'test', clusters: [asked, ...others] })
   const [cluster] = clusters
   if (!cluster) throw new Error('a configuration without clusters')
   return { cluster, limits }

@@ -289,6 +289,39 @@ clusters:
   })
 })
 
+describe('the link address of another site', () => {
+  const sites = (role: string, at: string, id = 'east') => `
+site: north
+clusters:
+  - { id: ${role === 'home' ? id : 'here'}, role: home, ${role === 'home' ? at : 'embedded: {}'} }
+${role === 'home' ? '' : `  - { id: ${id}, role: ${role}, ${at} }`}
+`
+  const link = 'link: "https://east.example.org/link/v1"'
+  const dicomweb = 'dicomweb: "https://east.example.org/dicom-web"'
+
+  it('is that of a linked cluster reached by DICOMweb', async () => {
+    const { clusters } = await load(sites('linked', `${dicomweb}, ${link}`))
+    expect(clusters[1]).toMatchObject({ id: 'east', link: 'https://east.example.org/link/v1' })
+  })
+
+  it.each([
+    ['home', `${dicomweb}, ${link}`, 0],
+    ['thirdParty', `${dicomweb}, ${link}`, 1],
+    ['linked', `embedded: {}, ${link}`, 1],
+  ])('is refused of a cluster with role %s and %s', async (role, at, index) => {
+    const [problem, ...others] = await problems(sites(role, at))
+    expect(problem).toMatch(`clusters[${index}].link`)
+    expect(problem).toContain('only for a cluster with role linked and a dicomweb address')
+    expect(problem).toContain('whose id is the site id of the proxy')
+    expect(others).toEqual([])
+  })
+
+  it('is refused of a cluster that has the id of this very site', async () => {
+    const [problem] = await problems(sites('linked', `${dicomweb}, ${link}`, 'north'))
+    expect(problem).toContain('the id of the cluster has to be its site id, and "north" is this one')
+  })
+})
+
 describe('keys that have no effect yet', () => {
   it('are named when they are set to anything but their default', async () => {
     const { clusters } = await load(`
@@ -296,7 +329,7 @@ site: north
 clusters:
   - { id: north, role: home, embedded: {}, queries: { internal: true }, prefetch: true }
   - { id: south, role: linked, embedded: {}, queries: { external: false } }
-  - { id: east, role: linked, embedded: {}, link: https://east.example.org/link/v1, prefetch: false }
+  - { id: east, role: linked, embedded: {}, prefetch: false }
 `)
     expect(keysWithoutEffect({ clusters })).toEqual(['clusters[2].prefetch has no effect yet'])
   })

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Clock } from '../../src/core/clock.ts'
+import { fakePeers } from './fake-peers.ts'
 import { type Site, startSite } from './harness.ts'
 
 const sha256 = (text: string) => `sha256:${createHash('sha256').update(text).digest('hex')}`
@@ -160,6 +161,21 @@ describe('tokens of an identity provider', () => {
   ])('are those of an %s caller with the claims %j', async (audience, more) => {
     expect((await ask(await sign({ ...claims(), ...more } as JWTPayload))).status).toBe(200)
     expect(site.services.asked.at(-1)?.request).toMatchObject({ caller: { audience } })
+  })
+
+  it.each([
+    ['client_id', { client_id: 'south' }, 'south'],
+    ['azp', { azp: 'south' }, 'south'],
+    ['client_id before azp', { client_id: 'south', azp: 'east' }, 'south'],
+    ['no client', {}, undefined],
+    ['a client that could be no site', { azp: 'Jane Doe' }, undefined],
+    ['a person', { sub: 'south' }, undefined],
+  ])('speak for the site that %s names', async (_, more, named) => {
+    const peers = fakePeers()
+    await using linked = await startSite({ auth: { oidc: { issuer, audience: 'dicomweb-link' } } }, { clock, peers })
+    const token = await sign({ ...claims(), scope: 'link', ...more })
+    await linked.fetch('/link/v1/digests', { headers: bearer(token) })
+    expect(peers.asked).toMatchObject([['digests', {}, named ?? expect.stringMatching(/^oidc:/)]])
   })
 
   it('without the scope are a 403', async () => {

@@ -236,7 +236,7 @@ export const clusterStates: ClusterStatus[] = [
   },
 ]
 
-interface SiteOptions extends Partial<Pick<AppDependencies, 'outbox' | 'authenticate' | 'clock'>> {
+interface SiteOptions extends Partial<Pick<AppDependencies, 'outbox' | 'authenticate' | 'clock' | 'peers'>> {
   readonly pages?: Hono<Env>
 }
 

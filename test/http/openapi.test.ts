@@ -7,6 +7,7 @@ import { LinkError } from '../../src/core/errors.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
 import { type AppDependencies, routeTable } from '../../src/http/app.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
+import { fakePeers, noticeId, receiptOf } from './fake-peers.ts'
 import {
   configOf,
   found,
@@ -57,7 +58,7 @@ const templated = (path: string) => path.replaceAll(/:(\w+)/g, '{$1}')
 const operations = () =>
   Object.entries(document.paths).flatMap(([path, item]) =>
     Object.entries(item)
-      .filter(([method]) => ['get', 'post', 'patch'].includes(method))
+      .filter(([method]) => ['get', 'post', 'patch', 'delete'].includes(method))
       .map(([method, operation]) => ({ key: `${method.toUpperCase()} ${path}`, operation })),
   )
 
@@ -121,6 +122,7 @@ const requestOf = (key: string, headers: string) => {
     token: 'abc',
     file: 'start.js',
     cluster: 'south',
+    notice: noticeId,
   }
   const [method, path = ''] = key.split(' ')
   const address = path.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name] ?? '')
@@ -420,6 +422,59 @@ describe('real answers fit openapi.yaml', () => {
     const headers = { 'Content-Type': 'application/json' }
     const response = await site.fetch(`/link/v1/studies/${study}`, { method: 'PATCH', headers, body: '{}' })
     await holdAgainst('PATCH /link/v1/studies/{study}', response)
+  })
+
+  it('what sites say to each other', async () => {
+    const ask = async (method: string, template: string, body?: object) => {
+      const address = `/link/v1${template}`.replace('{notice}', noticeId).replace('{study}', study)
+      const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': noticeId }
+      const response = await site?.fetch(address, { method, headers, ...(body && { body: JSON.stringify(body) }) })
+      await holdAgainst(`${method} /link/v1${template.split('?')[0]}`, response as Response)
+      return response?.status
+    }
+    const askAll = async () => [
+      await ask('POST', '/study-updates', {}),
+      await ask('GET', '/receipts/{notice}'),
+      await ask('GET', '/digests'),
+      await ask('GET', '/digests?study=1.2'),
+      await ask('GET', '/tombstones?limit=1'),
+      await ask('POST', '/tombstones', { studyInstanceUID: study }),
+      await ask('DELETE', '/tombstones/{study}'),
+    ]
+    site = await startSite({}, { peers: fakePeers() })
+    expect(await askAll()).toEqual([202, 200, 200, 200, 200, 204, 204])
+    await site.close()
+    site = await startSite()
+    expect(await askAll()).toEqual(Array(7).fill(404))
+  })
+
+  it.each([
+    'unprocessable',
+    'too-many-requests',
+    'forbidden',
+    'too-large',
+    'unsupported-media-type',
+    'unavailable',
+  ] as const)('a notice that is not taken as %s, and one nothing is to be done about', async (code) => {
+    let failing = true
+    const receive = async () => {
+      if (failing) throw new LinkError(code, 'text')
+      return { receipt: receiptOf({ state: 'STALE', error: 'text' }), isNew: false }
+    }
+    site = await startSite({}, { peers: fakePeers({ receive }) })
+    const headers = { 'Content-Type': 'application/json', 'Idempotency-Key': noticeId }
+    const send = () => site?.fetch('/link/v1/study-updates', { method: 'POST', headers, body: '{}' })
+    await holdAgainst('POST /link/v1/study-updates', (await send()) as Response)
+    failing = false
+    await holdAgainst('POST /link/v1/study-updates', (await send()) as Response)
+  })
+
+  it('examples of notices are notices', () => {
+    const schemas = (document as unknown as { components: { schemas: Record<string, { example?: unknown }> } })
+      .components.schemas
+    const validate = ajv.compile({ $ref: 'api#/components/schemas/StudyUpdate' })
+    expect(validate(schemas.StudyUpdate?.example), JSON.stringify(validate.errors)).toBe(true)
+    expect(validate({ ...(schemas.StudyUpdate?.example as object), hops: [] })).toBe(false)
   })
 
   it('a caller without credentials, and one without the scope', async () => {
