@@ -44,7 +44,8 @@ export interface AcceptOptions {
 /**
  * Keeps the notice, merges what it says of the study, and requests the pull: all of it or nothing. Of a notice that is
  * known already, also when another proxy is just accepting it, nothing is done and its receipt is given. Throws
- * `conflict` when another notice is known under its id, and when more would be kept of the study than may be.
+ * `unprocessable` when another notice is known under its id, `conflict` when more would be kept of the study than may
+ * be.
  */
 export const acceptNotice = (db: Queries, notice: StudyUpdateNotice, options: AcceptOptions): Promise<Receipt> =>
   guard('accept a notice', () =>
@@ -54,7 +55,7 @@ export const acceptNotice = (db: Queries, notice: StudyUpdateNotice, options: Ac
       const known = await readNotice(tx, notice.noticeId)
       if (!known) throw new LinkError('internal', `notice ${notice.noticeId} is gone`)
       if (known.origin === notice.origin && known.bodyDigest === options.bodyDigest) return known.receipt
-      throw new LinkError('conflict', `noticeId: ${notice.noticeId} names another notice; take a new one for each`)
+      throw new LinkError('unprocessable', `noticeId: ${notice.noticeId} names another notice; take a new one for each`)
     }),
   )
 

@@ -1,4 +1,5 @@
 import { badRequest, LinkError } from '../core/errors.ts'
+import { isObject, isUnprintable, oneOf, requirePast, show, timeOf } from './members.ts'
 import { type LinkRecord, type ReportStatus, reportStatuses, type VerifiedStatus, verifiedStatuses } from './record.ts'
 
 /** What somebody tells about a study; what is absent stays as it is. */
@@ -81,12 +82,10 @@ function boundComments({ comments }: LinkRecord, added: readonly string[]): void
   }
 }
 
-type Members = Readonly<Record<string, unknown>>
-
 const parsers = {
   reportStatus: (value: unknown) => oneOf('reportStatus', reportStatuses, value),
   verified: (value: unknown) => oneOf('verified', verifiedStatuses, value),
-  verifiedAt: parseTime,
+  verifiedAt: (value: unknown) => timeOf('verifiedAt', value),
   comments: parseComments,
   force: parseFlag,
 } satisfies { readonly [Member in keyof Required<LinkChange>]: (value: unknown) => LinkChange[Member] }
@@ -115,40 +114,10 @@ function refuseNothing({ force: _, comments = [], ...rest }: LinkChange): void {
   throw badRequest(`body: nothing to change; expected at least one of ${linkFields.join(', ')}`)
 }
 
-/** Clocks of other systems run ahead by so much. */
-const clockSkewMs = 300_000
-/** Nothing was verified in a PACS before. */
-const earliest = Date.UTC(1970, 0, 1)
-
 function refuseStrayTime({ verified, verifiedAt }: LinkChange, now: number): void {
   if (verifiedAt === undefined) return
   if (verified !== 'VERIFIED') throw badRequest('verifiedAt: given without "verified": "VERIFIED"')
-  const time = verifiedAt.getTime()
-  if (time < earliest || time > now + clockSkewMs) throw badRequest('verifiedAt: lies in the future, or before 1970')
-}
-
-function oneOf<Word extends string>(name: string, words: readonly Word[], value: unknown): Word {
-  const word = words.find((it) => it === value)
-  if (word === undefined) throw badRequest(`${name}: ${show(value)} is none of ${words.join(', ')}`)
-  return word
-}
-
-/** RFC 3339, with a zone: without one nobody knows when it was. */
-const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/
-
-function parseTime(value: unknown): Date {
-  const isTime = typeof value === 'string' && timePattern.test(value) && isDay(value.slice(0, 10))
-  const time = isTime ? new Date(value) : undefined
-  if (time === undefined || Number.isNaN(time.getTime())) {
-    throw badRequest(`verifiedAt: ${show(value)} is no time; expected one such as 2026-01-31T10:15:00Z`)
-  }
-  return time
-}
-
-/** The parser of dates takes the 30th of February for the 2nd of March. */
-function isDay(text: string): boolean {
-  const day = new Date(text)
-  return !Number.isNaN(day.getTime()) && day.toISOString().startsWith(text)
+  requirePast('verifiedAt', verifiedAt, now)
 }
 
 function parseFlag(value: unknown): boolean {
@@ -170,20 +139,10 @@ function parseComment(item: unknown, name: string): string {
   const text = item.text.replaceAll('\r\n', '\n').trim()
   if (text === '') throw badRequest(`${name}.text: is empty`)
   if (text.length > maxCommentLength) throw badRequest(`${name}.text: longer than ${maxCommentLength} characters`)
-  if (!text.isWellFormed() || hasControls(text)) {
+  if (isUnprintable(text)) {
     throw badRequest(`${name}.text: holds control characters other than line breaks and tabs, or half a character`)
   }
   return text
 }
 
-const hasControls = (text: string): boolean => /\p{Cc}/u.test(text.replaceAll(/[\n\t]/g, ''))
-
-const isObject = (value: unknown): value is Members =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
 const listed = (names: readonly string[]): string => names.slice(0, 5).map(show).join(', ')
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text
-}

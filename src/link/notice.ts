@@ -38,3 +38,14 @@ export interface StudyUpdateNotice {
   readonly attributes: LinkSnapshot
   readonly series: readonly NoticedSeries[]
 }
+
+/** The notice as it is sent: JSON in UTF-8. */
+export function writeNotice({ study, series, ...notice }: StudyUpdateNotice): Uint8Array {
+  const written = { ...notice, studyInstanceUID: study, series: series.map(writtenSeries) }
+  return new TextEncoder().encode(JSON.stringify(written))
+}
+
+const writtenSeries = ({ instances, ...series }: NoticedSeries) => ({ ...series, instances: instances.map(written) })
+
+const written = ({ digest, ...instance }: NoticedInstance) =>
+  digest === undefined ? instance : { ...instance, digest: { alg: 'sha-256', scope: 'dataset', value: digest } }

@@ -1,3 +1,6 @@
+import { badRequest } from '../core/errors.ts'
+import { show } from './members.ts'
+
 /** Of a study: how many changes of each site are in it, by site id. A site that is not there has made none. */
 export type Version = Readonly<Record<string, number>>
 
@@ -21,4 +24,15 @@ export function compareVersions(a: Version, b: Version): 'same' | 'older' | 'new
   const [older, newer] = [isDominated(a, b), isDominated(b, a)]
   if (older && newer) return 'same'
   return older ? 'older' : newer ? 'newer' : 'concurrent'
+}
+
+/** As ids of sites and clusters are in the configuration. */
+const sitePattern = /^[a-z0-9][a-z0-9-]{0,31}$/
+
+/** The id of a site in what others wrote; throws `bad-request` that names the member. */
+export function siteOf(name: string, value: unknown): string {
+  if (typeof value === 'string' && sitePattern.test(value)) return value
+  throw badRequest(
+    `${name}: ${show(value)} is no id of a site; expected lower-case letters, digits and dashes, at most 32`,
+  )
 }
