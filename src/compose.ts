@@ -10,6 +10,7 @@ import { type Clusters, createClusters } from './clusters/registry.ts'
 import { querySwitches } from './clusters/visible.ts'
 import { attributesServiceOf } from './compose/attributes.ts'
 import { type KnownLocations, locationIndex } from './compose/location-index.ts'
+import { type Linking, linkingOf, noteStored, noticeTargetsOf, openPeers, pullQueuesIn } from './compose/peers.ts'
 import { queryServiceOf } from './compose/query.ts'
 import { replicationOf } from './compose/replicate.ts'
 import { retrieveServiceOf } from './compose/retrieve.ts'
@@ -79,14 +80,27 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
     const located = { db, clusters, index, log, metrics }
     const bulkdataKey = await keyNamed(db, 'bulkdata')
     const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, renderer, telemetry: metrics })
-    const replication = resources.adopt(replicationOf(config, located), (it) => it.stop())
-    const delivery = config === configured ? undefined : await openDelivery(config, { ...located, retrieve })
+    const { peers } = resources.adopt(openPeers(config, located), (it) => it.close())
+    const noticeTargets = noticeTargetsOf(config, peers, located)
+    const replication = resources.adopt(replicationOf(config, noticeTargets, located), (it) => it.stop())
+    const came = cameInto(clusters.home.id, { index, retrieve })
+    const linking = peers.length > 0 ? linkingOf(config, { ...located, peers, replication, came }) : undefined
+    if (linking) resources.adopt(linking.pulls, (it) => it.stop())
+    const stored = async (studies: readonly Uid[]) => {
+      if (linking) await noteStored(config, located, studies)
+      await replication.request(studies)
+    }
+    const delivered = async (studies: readonly Uid[]) => void (linking && (await stored(studies)))
+    const delivery =
+      config === configured ? undefined : await openDelivery(config, { ...located, retrieve, delivered })
     if (delivery) resources.adopt(delivery, (it) => it.stop())
     replication.start()
+    linking?.pulls.start()
     delivery?.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const parts = { ...located, retrieve, replication, delivery, mappings, pages: pages.app }
+    const tell = (study: Uid) => replication.request([study])
+    const parts = { ...located, retrieve, stored, tell, delivery, linking, mappings, pages: pages.app }
     const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(configured)) {
@@ -160,8 +174,21 @@ interface RetrievingParts extends LocatedParts {
   readonly retrieve: RetrieveService
 }
 
+/** What is known of a study's whereabouts and content changes with what comes into a cluster. */
+const cameInto =
+  (cluster: string, { index, retrieve }: Pick<RetrievingParts, 'index' | 'retrieve'>) =>
+  (study: Uid): void => {
+    index.rememberAll([{ study, cluster }])
+    retrieve.forget(study)
+  }
+
+interface DeliveringParts extends RetrievingParts {
+  /** Awaited when these studies have come to be at home. */
+  readonly delivered: (studies: readonly Uid[]) => Promise<void>
+}
+
 /** To home, of what the spool has; `undefined` where there is no spool. */
-async function openDelivery(config: Config, { retrieve, ...parts }: RetrievingParts): Promise<Replication | undefined> {
+async function openDelivery(config: Config, { retrieve, ...parts }: DeliveringParts): Promise<Replication | undefined> {
   const spool = parts.clusters.get(spoolId)
   if (!spool) return undefined
   const removed = (study: Uid) => {
@@ -174,14 +201,18 @@ async function openDelivery(config: Config, { retrieve, ...parts }: RetrievingPa
 }
 
 interface HttpParts extends RetrievingParts {
-  readonly replication: Replication
+  /** Resolves when it is certain that the other clusters come to have what was stored of these studies. */
+  readonly stored: (studies: readonly Uid[]) => Promise<void>
+  /** The same of what was told about a study. */
+  readonly tell: (study: Uid) => Promise<void>
+  readonly linking: Linking | undefined
   readonly delivery: Replication | undefined
   readonly mappings: MappingsService
   readonly pages: ReturnType<typeof viewer>
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, index, retrieve, replication, delivery, mappings, log, metrics, pages } = parts
+  const { db, clusters, index, retrieve, stored, tell, delivery, linking, mappings, log, metrics, pages } = parts
   const lifecycle = { draining: false }
   const query = queryServiceOf(config, {
     db,
@@ -196,13 +227,12 @@ async function serveHttp(config: Config, parts: HttpParts) {
     spoolDir: spoolDir(config),
     spool: spoolOf(config, clusters, log),
     replicate: async (studies, { id: cluster }) => {
-      await replication.request(studies)
+      await stored(studies)
       if (cluster === spoolId) await delivery?.request(studies)
-      index.rememberAll(studies.map((study) => ({ study, cluster })))
-      for (const study of studies) retrieve.forget(study)
+      studies.forEach(cameInto(cluster, { index, retrieve }))
     },
   })
-  const attributes = attributesServiceOf({ db, query, onChanged: (study) => replication.request([study]) })
+  const attributes = attributesServiceOf({ site: config.site, db, query, onChanged: tell })
   const authenticate = createAuthenticate(config.auth, clock)
   const app = createApp({
     config,
@@ -219,6 +249,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
     }),
     clusters,
     outbox: outboxOf(config, db, delivery),
+    peers: linking?.service,
     metrics,
     lifecycle,
     authenticate,
@@ -232,7 +263,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
 const outboxOf = (config: Config, database: Database, delivery: Replication | undefined) => {
   const isTarget = (cluster: ClusterConfig) => updatesOf(cluster) !== 'none' || (delivery && cluster.role === 'home')
   const targets = config.clusters.filter(isTarget).map(({ id }) => id)
-  return createOutbox({ database, targets, clock })
+  return createOutbox({ database, targets: [...targets, ...pullQueuesIn(config)], clock })
 }
 
 /** The viewer at `/`, fetched in the background when it is not there yet. */

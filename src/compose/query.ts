@@ -5,6 +5,7 @@ import { systemClock as clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
 import type { Database } from '../db/connect.ts'
 import { linkRecordsOf } from '../db/link-store.ts'
+import { visitorsOf } from '../db/visitors.ts'
 import type { Tag } from '../dicom/dataset.ts'
 import { tagOf } from '../dicom/dictionary.ts'
 import type { Mappings } from '../link/mappings.ts'
@@ -23,7 +24,14 @@ export function queryServiceOf(
       queries: querySwitches(config.clusters),
       maxRowsPerCluster: config.limits.maxRowsPerCluster,
     },
-    link: { records: (studies) => linkRecordsOf(parts.db, studies), mappings: parts.mappings },
+    link: {
+      records: (studies) => linkRecordsOf(parts.db, studies),
+      visitors: async (studies) => {
+        const visitors = await visitorsOf(parts.db, studies)
+        return new Map([...visitors].map(([study, { instances }]) => [study, instances]))
+      },
+      mappings: parts.mappings,
+    },
     maxResults: config.limits.maxResults,
     maxSnapshotRows: config.limits.maxSnapshotRows,
     partial: config.partial,

@@ -11,7 +11,13 @@ import { refusedOf, rememberRefusals } from '../db/outbox.ts'
 import { holdersOf } from '../db/study-location.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { archiveTarget, type Refusals } from '../replicate/archive-target.ts'
-import { createReplication, type JobQueue, type Pace, type Replication } from '../replicate/service.ts'
+import {
+  createReplication,
+  type JobQueue,
+  type Pace,
+  type Replication,
+  type ReplicationTarget,
+} from '../replicate/service.ts'
 import { updatesOf } from '../replicate/targets.ts'
 import { travelsUnless } from '../replicate/travels.ts'
 import type { KnownLocations } from './location-index.ts'
@@ -28,6 +34,9 @@ export const pace: Pace = {
 }
 const leaseMs = 60_000
 
+/** So many jobs at once that none of these targets, each with its full share, keeps a job of another one waiting. */
+export const concurrencyFor = (targets: number): number => pace.perTarget * targets
+
 export interface ReplicationParts {
   readonly db: Database
   readonly clusters: Clusters
@@ -36,8 +45,12 @@ export interface ReplicationParts {
   readonly metrics: Telemetry
 }
 
-/** Brings what was stored to the linked clusters, as configured. */
-export function replicationOf(config: Config, { db, clusters, index, log, metrics }: ReplicationParts): Replication {
+/** Brings what was stored to the linked clusters, as configured; peers are told by `noticeTargets` instead. */
+export function replicationOf(
+  config: Config,
+  noticeTargets: readonly ReplicationTarget[],
+  { db, clusters, index, log, metrics }: ReplicationParts,
+): Replication {
   const common = {
     sourcesFor: (study: Uid, target: string) => sourcesFor(db, clusters.all, study, target),
     refusals: refusalsOf(db),
@@ -46,13 +59,22 @@ export function replicationOf(config: Config, { db, clusters, index, log, metric
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
     log,
   }
-  const targets = config.clusters.flatMap((configured) => {
+  const archives = config.clusters.flatMap((configured) => {
     const cluster = clusters.get(configured.id)
     const updates = updatesOf(configured)
-    return updates !== 'none' && cluster ? [archiveTarget(cluster, updates, common)] : []
+    const isPeer = noticeTargets.some(({ id }) => id === configured.id)
+    return updates !== 'none' && cluster && !isPeer ? [archiveTarget(cluster, updates, common)] : []
   })
-  const queue = queueOf(db, config.replication)
-  return createReplication({ targets, queue, clock, log, telemetry: metrics, pace })
+  // Those who tell peers mostly wait for them.
+  const concurrency = pace.concurrency + concurrencyFor(noticeTargets.length)
+  return createReplication({
+    targets: [...archives, ...noticeTargets],
+    queue: queueOf(db, config.replication),
+    clock,
+    log,
+    telemetry: metrics,
+    pace: { ...pace, concurrency },
+  })
 }
 
 /** The durable queue, claimed from under a name of this process. */

@@ -61,7 +61,10 @@ export function spoolOf({ store }: Config, clusters: Clusters, log: Log): Spool 
 const stateOf = (clusters: Clusters, { id }: Cluster) =>
   clusters.status().find((status) => status.id === id)?.state ?? 'unknown'
 
-export interface DeliveryParts extends ReplicationParts, Pick<DeliveredDependencies, 'removed'> {}
+export interface DeliveryParts extends ReplicationParts, Pick<DeliveredDependencies, 'removed'> {
+  /** Awaited when home has what the spool had of these studies, before that is done with. */
+  readonly delivered: (studies: readonly Uid[]) => Promise<void>
+}
 
 /** An acknowledged study is not given up: it is tried for as long as the spool has it. */
 const neverMs = 100 * 365 * 24 * 3_600_000
@@ -95,6 +98,7 @@ export function deliveryOf(config: Config, spool: Cluster, parts: DeliveryParts)
       complete: async (job) => {
         using limit = deadline(clock, removalTimeoutMs)
         await delivered(removal, job.study, limit.signal)
+        await parts.delivered([job.study])
         return queue.complete(job)
       },
     },

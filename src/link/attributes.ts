@@ -29,6 +29,8 @@ export interface LinkInput {
   readonly mapped: { readonly specialty: readonly string[]; readonly bodyPart: readonly string[] }
   /** Id of the home cluster. */
   readonly home: string
+  /** All that home has of the study came from other sites. */
+  readonly visiting: boolean
   /** Constraints of the query that a cluster of the study could not honour. */
   readonly unhonoured: readonly string[]
 }
@@ -89,7 +91,7 @@ export function linkAttributes(input: LinkInput): MutableDataset {
     ...linked(linkTag.sources, ...copies.map(sourceOf)),
     ...linked(linkTag.home, home),
     ...linked(linkTag.gpi, globalIdOf(copies)),
-    ...onlyTold(linkTag.residence, residenceOf(copies, home)),
+    ...onlyTold(linkTag.residence, residenceOf(input)),
     ...onlyTold(linkTag.unhonoured, ...sortedOnce(unhonoured)),
     ...studyStatus(merged, copies),
     ...verifiedDateAndTime(merged, verification),
@@ -151,9 +153,10 @@ function sourceOf({ cluster, role, row }: LinkSource): Dataset {
 }
 
 /** Whether the study belongs to the home cluster or came there from another one. */
-function residenceOf(copies: readonly LinkSource[], home: string): string | undefined {
+function residenceOf({ copies, home, visiting }: LinkInput): string | undefined {
   const copy = copies.find(({ cluster }) => cluster === home)
-  return copy && (wordIn(['RESIDENT', 'VISITOR'], ownTexts(copy.row, linkTag.residence)) ?? 'RESIDENT')
+  const otherwise = visiting ? 'VISITOR' : 'RESIDENT'
+  return copy && (wordIn(['RESIDENT', 'VISITOR'], ownTexts(copy.row, linkTag.residence)) ?? otherwise)
 }
 
 function studyStatus(merged: Dataset, copies: readonly LinkSource[]): MutableDataset {

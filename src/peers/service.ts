@@ -1,25 +1,10 @@
-import type { Uid } from '../dicom/uid.ts'
+import { badRequest, LinkError } from '../core/errors.ts'
+import type { Tombstone } from '../db/tombstones.ts'
+import { isUid, type Uid } from '../dicom/uid.ts'
+import type { Receipt } from '../link/receipt.ts'
 import type { Version } from '../link/version.ts'
-
-/** How far a notice has come. The last two are of notices that nothing was done about. */
-export type ReceiptState = 'ACCEPTED' | 'PULLING' | 'COMPLETE' | 'PARTIAL' | 'FAILED' | 'STALE' | 'IGNORED_LOOP'
-
-/** What became of a notice; the counts are of instances. */
-export interface Receipt {
-  readonly noticeId: string
-  readonly study: Uid
-  readonly state: ReceiptState
-  /** In the manifest. */
-  readonly promised: number
-  /** Held by home already. */
-  readonly held: number
-  readonly pulled: number
-  /** Not taken for good: home refuses them, or they are not what was promised. */
-  readonly refused: number
-  readonly error?: string
-  readonly receivedAt: Date
-  readonly updatedAt: Date
-}
+import { type DigestDependencies, digestsOf } from './digests.ts'
+import { createReceive, type ReceiveDependencies, requirePeer } from './receive.ts'
 
 export interface Received {
   readonly receipt: Receipt
@@ -49,15 +34,6 @@ export interface DigestsRequest {
   readonly limit: number
 }
 
-/** A study, or instances of it, that was deleted here on purpose and is not to come back from other sites. */
-export interface Tombstone {
-  readonly study: Uid
-  /** Absent: all of the study. */
-  readonly instance?: Uid
-  readonly by: string
-  readonly at: Date
-}
-
 /**
  * This site as others see it that speak the linking specification. `peer`: the name of the principal that asks, or
  * `undefined` where everybody may claim to be anybody, because there is no authentication.
@@ -65,8 +41,8 @@ export interface Tombstone {
 export interface PeersService {
   /**
    * Takes a notice, whose JSON is `body`, sent under the key `idempotencyKey`. Throws `LinkError`: `bad-request` that
-   * names the member that is wrong, `forbidden` when the origin is no peer or not who sends it, `conflict` when the key
-   * was used for another notice.
+   * names the member that is wrong, `forbidden` when the origin is no peer or not who sends it, `unprocessable` when
+   * the key was used for another notice.
    */
   receive(body: Uint8Array, idempotencyKey: string | undefined, peer: string | undefined): Promise<Received>
 
@@ -88,4 +64,56 @@ export interface PeersService {
     readonly after?: readonly [Uid, string] | undefined
     readonly limit: number
   }): Promise<readonly Tombstone[]>
+}
+
+export interface PeersDependencies extends ReceiveDependencies, DigestDependencies {
+  /** `db/study-version.ts` behind it: changed studies in the order of their change, after the one given. */
+  readonly changed: (page: {
+    readonly since?: Date | undefined
+    readonly after?: readonly [Date, Uid] | undefined
+    readonly limit: number
+  }) => Promise<readonly { readonly study: Uid; readonly changedAt: Date }[]>
+  readonly tombstones: Pick<PeersService, 'bury' | 'exhume' | 'tombstones'>
+}
+
+/** What other sites say to this one and ask it. Pulling and telling are jobs of the replication. */
+export function createPeersService(deps: PeersDependencies): PeersService {
+  const { peers, notices } = deps
+  return {
+    receive: createReceive(deps),
+
+    async receipt(noticeId, peer) {
+      const known = await notices.find(noticeId)
+      if (known && (peer === undefined || known.origin === peer)) return known.receipt
+      throw new LinkError('not-found', `there is no notice ${noticeId}`)
+    },
+
+    async digests({ since, cursor, limit }, peer, signal) {
+      requirePeer(peers, peer)
+      const after = cursor === undefined ? undefined : parseCursor(cursor)
+      const changed = await deps.changed({ since, after, limit: limit + 1 })
+      const [page, last] = [changed.slice(0, limit), changed.length > limit ? changed[limit - 1] : undefined]
+      const studies = await digestsOf(
+        page.map(({ study }) => study),
+        deps,
+        signal,
+      )
+      return { studies, ...(last && { next: `${last.changedAt.getTime()}_${last.study}` }) }
+    },
+
+    async digestsOf(studies, peer, signal) {
+      requirePeer(peers, peer)
+      const digests = await digestsOf([...new Set(studies)], deps, signal)
+      return digests.filter(({ instances, version }) => instances > 0 || Object.keys(version).length > 0)
+    },
+
+    ...deps.tombstones,
+  }
+}
+
+/** Where the page before ended: the time of the change in milliseconds, and the study. */
+function parseCursor(cursor: string): readonly [Date, Uid] {
+  const [, time, study] = /^(\d{1,15})_(.*)$/.exec(cursor) ?? []
+  if (time !== undefined && isUid(study)) return [new Date(Number(time)), study]
+  throw badRequest('cursor: expected what the page before gave as "next"')
 }

@@ -1,7 +1,8 @@
-import type { Dataset, Tag } from '../dicom/dataset.ts'
+import { type Dataset, firstNumber, type Tag } from '../dicom/dataset.ts'
 import { type CompiledConstraint, compileConstraint, compileConstraints, matchConstraint } from '../dicom/match.ts'
 import { linkBlock, linkCreatorTag } from '../dicom/private-dictionary.ts'
 import type { Query } from '../dicom/query.ts'
+import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import { linkAliases, linkAttributes } from '../link/attributes.ts'
 import { factsOf, type Mappings, mapStudy } from '../link/mappings.ts'
@@ -14,6 +15,8 @@ import { isEither, isGpi, isPatientID } from './plan.ts'
 export interface LinkKnowledge {
   /** What this site has been told of these studies. */
   readonly records: (studies: readonly Uid[]) => Promise<ReadonlyMap<string, LinkRecord>>
+  /** How many instances of these studies home has from other sites; those of which it has none may be left out. */
+  readonly visitors: (studies: readonly Uid[]) => Promise<ReadonlyMap<string, number>>
   readonly mappings: () => Mappings
 }
 
@@ -28,7 +31,8 @@ export async function withLinkAttributes(
     readonly unhonouredBy: (clusters: readonly string[]) => readonly string[]
   },
 ): Promise<MergedRow[]> {
-  const records = await knowledge.records(rows.flatMap(({ uid }) => (isUid(uid) ? [uid] : [])))
+  const studies = rows.flatMap(({ uid }) => (isUid(uid) ? [uid] : []))
+  const [records, visitors] = await Promise.all([knowledge.records(studies), knowledge.visitors(studies)])
   const mappings = knowledge.mappings()
   return rows.map((row) => {
     const series = row.copies.flatMap((copy) => told.facts.of(copy)?.rows ?? [])
@@ -39,10 +43,25 @@ export async function withLinkAttributes(
       record: records.get(row.uid),
       mapped: { specialty: specialty.values, bodyPart: bodyPart.values },
       home: told.home,
+      visiting: isVisiting(row, visitors.get(row.uid) ?? 0, told),
       unhonoured: told.unhonouredBy(row.copies.map(({ cluster }) => cluster)),
     })
     return { ...row, dataset: { ...withoutLinkBlock(row.dataset), ...attributes } }
   })
+}
+
+/** Whether all that home counts came from elsewhere; what it does not count may be its own. */
+function isVisiting(
+  { copies }: MergedRow,
+  visitors: number,
+  { facts, home }: { readonly facts: SeriesFacts; readonly home: string },
+): boolean {
+  const copy = copies.find(({ cluster }) => cluster === home)
+  if (!copy || visitors === 0) return false
+  const series = [...(facts.of(copy)?.series.values() ?? [])]
+  const counted = series.reduce<number>((sum, instances = Number.NaN) => sum + instances, 0)
+  const instances = firstNumber(copy.row, tag.NumberOfStudyRelatedInstances) ?? counted
+  return instances > 0 && visitors >= instances
 }
 
 /** Which rows, with their link attributes, a query asks for. */

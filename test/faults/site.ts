@@ -148,6 +148,7 @@ function servicesOf(config: Config, clusters: ReturnType<typeof createClusters>,
       rules: { clusters: new Map(), queries: querySwitches(config.clusters), maxRowsPerCluster },
       link: {
         records: async () => new Map(),
+        visitors: async () => new Map(),
         mappings: () => parseMappings('{ specialty: [], bodyPart: [] }', 'none'),
       },
       maxResults,

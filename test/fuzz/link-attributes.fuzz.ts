@@ -51,8 +51,8 @@ describe('link attributes', () => {
     fc.assert(
       fc.property(fc.array(row as fc.Arbitrary<Dataset>, { maxLength: 3 }), (rows) => {
         const copies = rows.map((it, index) => ({ cluster: clusters[index] ?? '', role: 'linked', row: it }))
-        const mapped = { specialty: [], bodyPart: [] }
-        const told = linkAttributes({ merged: rows[0] ?? {}, copies, mapped, home: 'north', unhonoured: [] })
+        const input = { mapped: { specialty: [], bodyPart: [] }, home: 'north', visiting: false, unhonoured: [] }
+        const told = linkAttributes({ ...input, merged: rows[0] ?? {}, copies })
         for (const [key, { vr, Value }] of Object.entries(told)) {
           expect(linkTags.has(key) || linkAliases.has(key)).toBe(true)
           if (Value) expect([vr, Value.length > 0]).toEqual([vr, true])
@@ -69,7 +69,7 @@ describe('link attributes', () => {
   it('are the same when they are told again by a proxy that relays them', () => {
     fc.assert(
       fc.property(fc.array(row as fc.Arbitrary<Dataset>, { minLength: 1, maxLength: 2 }), (rows) => {
-        const input = { mapped: { specialty: ['A'], bodyPart: [] }, home: 'none', unhonoured: [] }
+        const input = { mapped: { specialty: ['A'], bodyPart: [] }, home: 'none', visiting: false, unhonoured: [] }
         const copies = rows.map((it, index) => ({ cluster: clusters[index] ?? '', role: 'linked', row: it }))
         const told = linkAttributes({ ...input, merged: {}, copies })
         const relayed = { cluster: 'x', role: 'linked', row: told }

@@ -46,7 +46,15 @@ function attributesOf(rows: readonly Dataset[], input: Partial<LinkInput> = {}):
   ]
   const copies = rows.flatMap((row, index) => (clusters[index] ? [{ ...clusters[index], row }] : []))
   const mapped = { specialty: [], bodyPart: [] }
-  return linkAttributes({ merged: rows[0] ?? {}, copies, mapped, home: 'north', unhonoured: [], ...input })
+  return linkAttributes({
+    merged: rows[0] ?? {},
+    copies,
+    mapped,
+    home: 'north',
+    visiting: false,
+    unhonoured: [],
+    ...input,
+  })
 }
 
 const valuesOf = (dataset: Dataset, key: Tag) => dataset[key]?.Value
@@ -476,6 +484,7 @@ describe('residence', () => {
   it.each<[string, Dataset[], Partial<LinkInput>, string | undefined]>([
     ['home has it', [{}, {}], {}, 'RESIDENT'],
     ['home has it as a visitor', [own({ residence: value('CS', 'VISITOR') })], {}, 'VISITOR'],
+    ['all that home has came from others', [{}], { visiting: true }, 'VISITOR'],
     ['home has it, a visitor elsewhere', [{}, own({ residence: value('CS', 'VISITOR') })], {}, 'RESIDENT'],
     ['home does not have it', [own({ residence: value('CS', 'RESIDENT') })], { home: 'east' }, undefined],
   ])('when %s', (_, rows, input, expected) => {

@@ -80,6 +80,21 @@ bodyPart: [{ rule: 1, when: { StudyDescription: '%KNEE%' }, gives: KNEE }]`
     expect((await search(query)).rows).toHaveLength(count)
   })
 
+  it('tells which studies are all of other sites', async () => {
+    for (const [came, residence] of [
+      [0, 'RESIDENT'],
+      [1, 'RESIDENT'],
+      [2, 'VISITOR'],
+    ] as const) {
+      const both = home(madeInstance({ study })).add(madeInstance({ study }))
+      const asked = queryOver([both, south], { visitors: new Map([[study, came]]) })
+      for (const query of ['includefield=link', `link.residence=${residence}&includefield=link`]) {
+        const { rows } = await asked(`StudyInstanceUID=${study}&${query}`)
+        expect(rows.map((row) => firstString(row, linkTag.residence))).toEqual([residence])
+      }
+    }
+  })
+
   it('that names a cluster answers with the whole study, from the others too', async () => {
     const { rows } = await search('link.cluster=south&includefield=link')
     expect(rows.map((row) => strings(row, tag.ModalitiesInStudy))).toEqual([['CT', 'MR']])

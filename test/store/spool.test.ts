@@ -67,7 +67,12 @@ async function start({ db, dataDir, config, events, home }: Site) {
   }
   const index = locationIndex(db, log)
   const removed: Uid[] = []
-  const parts = { db, clusters, index, log, metrics: noTelemetry, removed: (study: Uid) => void removed.push(study) }
+  const delivered: Uid[] = []
+  const told = {
+    removed: (study: Uid) => void removed.push(study),
+    delivered: async (studies: readonly Uid[]) => void delivered.push(...studies),
+  }
+  const parts = { db, clusters, index, log, metrics: noTelemetry, ...told }
   const delivery = deliveryOf(config, spool, parts)
   await deliverAll(config, db, delivery)
   delivery.start()
@@ -82,7 +87,7 @@ async function start({ db, dataDir, config, events, home }: Site) {
     await delivery.stop()
     await spool.close()
   }
-  return { spool, delivery, service, removed, stop }
+  return { spool, delivery, service, removed, delivered, stop }
 }
 
 async function startOnce(site: Site) {
@@ -116,7 +121,7 @@ describe('the spool', () => {
   it('keeps what comes while home is down, shows it, and is empty when home has it all as it was sent', async () => {
     const site = await setup()
     const { home, events, db, dataDir } = site
-    const { service, spool, removed } = await startOnce(site)
+    const { service, spool, removed, delivered: told } = await startOnce(site)
     const study = madeUid()
     const made = [madeInstance({ study }), madeInstance({ study })]
     home.faults.down = 'unreachable'
@@ -135,6 +140,7 @@ describe('the spool', () => {
     await delivered
     expect(await heldAsSent(home, made)).toBe(true)
     expect([await studiesAfter(db, spoolId, undefined, 10), await filesIn(dataDir), removed]).toEqual([[], [], [study]])
+    expect(told).toEqual([study])
   })
 
   it('never gives up what home refuses for good', async () => {

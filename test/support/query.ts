@@ -12,6 +12,8 @@ export interface QuerySetup extends Partial<Omit<QueryDependencies, 'clusters' |
   readonly queries?: QueryDependencies['rules']['queries']
   readonly maxRowsPerCluster?: number
   readonly records?: readonly LinkRecord[]
+  /** Instances at home that came from other sites, by study. */
+  readonly visitors?: ReadonlyMap<string, number>
   readonly mappings?: string
 }
 
@@ -24,6 +26,7 @@ export function queryOver(clusters: readonly Cluster[], setup: QuerySetup = {}) 
     queries = new Map(),
     maxRowsPerCluster = 1000,
     records = [],
+    visitors = new Map<string, number>(),
     mappings = noTables,
     ...rest
   } = setup
@@ -38,6 +41,7 @@ export function queryOver(clusters: readonly Cluster[], setup: QuerySetup = {}) 
     link: {
       records: async (studies) =>
         new Map(records.flatMap((record) => (studies.includes(record.study) ? [[record.study, record]] : []))),
+      visitors: async (studies) => new Map(studies.map((study) => [study, visitors.get(study) ?? 0])),
       mappings: () => tables,
     },
     maxResults: 100,
