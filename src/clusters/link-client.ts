@@ -31,6 +31,8 @@ export type DigestsQuestion =
 const maxReceiptBytes = 64 * 1024
 /** Of 200 studies, with versions of 256 sites each. */
 const maxDigestsBytes = 4 * 1024 ** 2
+/** Of what a peer says a pull failed of. */
+const maxErrorLength = 1000
 /** From a request to the end of its answer: a notice may be large, and an answer that drips is none. */
 const answerWithinMs = 60_000
 /** Notices are few beside what is queried and retrieved, over connections of its own. */
@@ -49,7 +51,10 @@ const receiptSchema = z
     held: count,
     pulled: count,
     refused: count,
-    error: z.string().max(1000).optional(),
+    error: z
+      .string()
+      .transform((text) => text.slice(0, maxErrorLength))
+      .optional(),
     receivedAt: time,
     updatedAt: time,
   })

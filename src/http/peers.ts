@@ -67,10 +67,10 @@ async function receive(c: Context<Env>, deps: PeersRoutesDependencies, places: S
 function idempotencyKeyIn(c: Context<Env>): string {
   const key = c.req.header('idempotency-key')?.replace(/^"(.*)"$/, '$1')
   if (key !== undefined && uuid.test(key)) return key
-  throw badRequest('Idempotency-Key: expected the noticeId of the notice, a UUID')
+  throw badRequest('Idempotency-Key: expected the noticeId of the notice, a UUID in lower case')
 }
 
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 function refuseCrowd(thrown: unknown): never {
   if (!(thrown instanceof LineFull)) throw thrown
@@ -82,7 +82,7 @@ const describe = ({ noticeId, study, ...counts }: Receipt) => ({ noticeId, study
 async function receipt(c: Context<Env>, deps: PeersRoutesDependencies): Promise<Response> {
   const peers = linkingOf(deps)
   const notice = c.req.param('notice') ?? ''
-  if (!uuid.test(notice)) throw badRequest('notice: expected the noticeId of a notice, a UUID')
+  if (!uuid.test(notice)) throw badRequest('notice: expected the noticeId of a notice, a UUID in lower case')
   return answerJson(c, describe(await peers.receipt(notice, peerOf(c, deps.config))))
 }
 

@@ -1,5 +1,4 @@
 import type { Context } from 'hono'
-import { idPattern } from '../config/schema.ts'
 import { badRequest } from '../core/errors.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { PageOptions } from '../db/outbox.ts'
@@ -102,8 +101,11 @@ const oneMore = (page: PageOptions): PageOptions => ({ ...page, limit: page.limi
 
 const cursorOf = (...key: readonly string[]): string => key.join('/')
 
+/** Of a cluster, or of what is pulled from a peer. */
+const queuePattern = /^[a-z0-9][a-z0-9-]{0,31}(:pull)?$/
+
 function parseCursor(text: string, uids: number): string[] {
   const [cluster = '', ...rest] = text.split('/', uids + 2)
-  if (idPattern.test(cluster) && rest.length === uids && rest.every(isUid)) return [cluster, ...rest]
+  if (queuePattern.test(cluster) && rest.length === uids && rest.every(isUid)) return [cluster, ...rest]
   throw badRequest('cursor: expected the "next" of the page before')
 }

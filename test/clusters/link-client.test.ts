@@ -130,6 +130,11 @@ describe('a receipt', () => {
     })
     expect(peer.seen[0]?.url).toBe(`/link/v1/receipts/${id}`)
   })
+
+  it('is not longer for a long error', async () => {
+    peer.on('/receipts', saying({ ...told, state: 'FAILED', error: 'a'.repeat(5000) }))
+    expect((await client.receipt(id, forever())).error).toBe('a'.repeat(1000))
+  })
 })
 
 describe('digests', () => {

@@ -449,6 +449,7 @@ describe('real answers fit openapi.yaml', () => {
   })
 
   it.each([
+    'conflict',
     'unprocessable',
     'too-many-requests',
     'forbidden',

@@ -100,13 +100,16 @@ describe('a notice', () => {
     expect(peers.asked).toEqual([['receive', expect.anything(), noticeId, undefined]])
   })
 
-  it.each(['', 'x', `${noticeId}0`, `"${noticeId}`])('is refused with the key %j', async (key) => {
-    await start()
-    const response = await notice({ headers: { 'Idempotency-Key': key } })
-    expect(response.status).toBe(400)
-    expect(await detailOf(response)).toContain('Idempotency-Key: expected the noticeId')
-    expect(peers.asked).toEqual([])
-  })
+  it.each(['', 'x', `${noticeId}0`, `"${noticeId}`, noticeId.toUpperCase()])(
+    'is refused with the key %j',
+    async (key) => {
+      await start()
+      const response = await notice({ headers: { 'Idempotency-Key': key } })
+      expect(response.status).toBe(400)
+      expect(await detailOf(response)).toContain('Idempotency-Key: expected the noticeId')
+      expect(peers.asked).toEqual([])
+    },
+  )
 
   it('is refused above 16 MiB, announced or not', async () => {
     await start()

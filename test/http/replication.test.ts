@@ -69,6 +69,11 @@ describe('dead letters', () => {
     ])
   })
 
+  it('of what is pulled from a peer are told like any', async () => {
+    await site.fetch(`${path}/dead-letters?cursor=${encodeURIComponent(`south:pull/${study}`)}`)
+    expect(site.services.asked).toMatchObject([{ request: { after: ['south:pull', study] } }])
+  })
+
   it('are told a hundred at a time unless the client says otherwise', async () => {
     await site.fetch(`${path}/dead-letters`)
     expect(site.services.asked).toMatchObject([{ request: { limit: 101 } }])
