@@ -5,7 +5,7 @@ import { contentTypeOf, newBoundary, type Part, type Parts, writeMultipart } fro
 import type { InHand } from '../retrieve/in-hand.ts'
 import type { RetrieveAnswer } from '../retrieve/service.ts'
 import type { Env } from './context.ts'
-import { boundaryOf, framed, sendInHand } from './in-hand.ts'
+import { type BodyInHand, boundaryOf, framed, sendInHand } from './in-hand.ts'
 import { abandon, begin } from './pump.ts'
 
 const maxWarnings = 16
@@ -73,6 +73,8 @@ export interface PartsAnswer {
   readonly located?: boolean
 }
 
+type Form = Omit<PartsAnswer, 'answer'>
+
 /** Parts as multipart/related, or the first one alone. Where a cluster says they come from is kept to ourselves. */
 export function sendParts(c: Context<Env>, options: PartsAnswer): Response | Promise<Response> {
   c.header('Vary', 'Accept', { append: true })
@@ -81,16 +83,21 @@ export function sendParts(c: Context<Env>, options: PartsAnswer): Response | Pro
 }
 
 function sendPieces(c: Context<Env>, source: InHand, options: PartsAnswer): Response {
+  warn(c, options.site, options.answer.warnings)
+  return sendInHand(c, bodyOf(source, options))
+}
+
+/** What is in memory as the body of an answer. */
+export function bodyOf(source: InHand, options: Form): BodyInHand {
   const { pieces, digest } = source
   const [first] = pieces
   if (!first) throw nothingThere()
   const { contentType, bareType, single } = formOf(first, pieces.length, options)
-  warn(c, options.site, options.answer.warnings)
-  if (single) return sendInHand(c, { ...first, contentType, tag: `"${digest}"`, hasRanges: true, source })
+  if (single) return { ...first, contentType, tag: `"${digest}"`, hasRanges: true, source }
   const boundary = boundaryOf(digest)
   const parts = pieces.map((piece) => ({ contentType: typeOf(piece, options), chunks: piece.chunks }))
   const body = framed(parts, boundary)
-  return sendInHand(c, { ...body, contentType: contentTypeOf(boundary, bareType), tag: `"${digest}-parts"`, source })
+  return { ...body, contentType: contentTypeOf(boundary, bareType), tag: `"${digest}-parts"`, source }
 }
 
 async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Response> {
@@ -113,15 +120,14 @@ async function sendAsTheyCome(c: Context<Env>, options: PartsAnswer): Promise<Re
 }
 
 /** The type of the first of so many parts, without parameters too, and whether it is sent alone. */
-function formOf(first: Pick<Part, 'contentType'>, total: number, options: PartsAnswer) {
+function formOf(first: Pick<Part, 'contentType'>, total: number, options: Form) {
   const contentType = typeOf(first, options)
   const bareType = contentType.replace(/\s*;.*/, '').toLowerCase()
   const single = typeof options.single === 'function' ? options.single(bareType, total) : options.single
   return { contentType, bareType, single }
 }
 
-const typeOf = (part: Pick<Part, 'contentType'>, { defaultType }: PartsAnswer) =>
-  cleanType(part.contentType) ?? defaultType
+const typeOf = (part: Pick<Part, 'contentType'>, { defaultType }: Form) => cleanType(part.contentType) ?? defaultType
 
 async function* described(parts: Parts, options: PartsAnswer): Parts {
   for await (const part of parts) {

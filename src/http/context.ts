@@ -1,9 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Context } from 'hono'
+import type { Target } from '../clusters/cluster.ts'
 import type { Scope } from '../config/schema.ts'
 import type { Caller } from '../core/audience.ts'
 import type { RequestContext } from '../core/request-context.ts'
+import type { Parts } from '../dicom/multipart.ts'
 import type { InHand } from '../retrieve/in-hand.ts'
+import type { Requester, RetrieveAnswer } from '../retrieve/service.ts'
+import type { PartsAnswer } from './answer.ts'
 import type { Principal } from './principal.ts'
 
 /** A body on its way: its first chunk is there, so that what fails before it still gets a proper error answer. */
@@ -17,6 +21,13 @@ export interface Stream {
   readonly whole?: readonly Uint8Array[]
   /** What `whole` was made of, all of it. */
   readonly source?: InHand
+}
+
+/** How to answer a request that differs from one that was answered in nothing but the frame that it names. */
+export interface Likewise {
+  frame(target: Required<Target>, frame: number, requester: Requester): Promise<RetrieveAnswer<Parts>>
+  /** What `sendParts` needs to know beside the answer. */
+  readonly form: Omit<PartsAnswer, 'answer'>
 }
 
 /** One request and its answer, from the first byte to the last. */
@@ -41,6 +52,8 @@ export interface Exchange extends RequestContext {
   hops: readonly string[]
   /** Set by a handler that leaves the body to the server, which writes it with backpressure. */
   stream?: Stream
+  /** Set by a handler that can answer for another frame as it did for this one. */
+  likewise?: Likewise
 }
 
 /** What handlers find in `c.env`. */

@@ -54,8 +54,8 @@ export class Repeats {
     return last?.request === request ? last.answer : undefined
   }
 
-  /** To be called when an answer is complete. */
-  remember({ incoming, outgoing, exchange }: Bindings): void {
+  /** To be called when an answer is complete; `headers` when they were not set but written. */
+  remember({ incoming, outgoing, exchange }: Bindings, headers = headersSent(outgoing)): void {
     const { principal, route, stream } = exchange
     const source = stream?.source
     if (!principal || !source?.again || !stream?.whole || outgoing.statusCode !== 200) return
@@ -64,20 +64,26 @@ export class Repeats {
     const last = this.#answers.get(source)
     if (last && last.request !== request) this.#requests.delete(last.request)
     this.#requests.set(request, { who: whoIs(principal), again: source.again })
-    const answer = { route, principal, headers: headersSent(outgoing), chunks: stream.whole }
+    const answer = { route, principal, headers, chunks: stream.whole }
     this.#answers.set(source, { request, answer })
   }
 }
 
 /** Everything that an answer may depend on, but for the principal; `undefined` for what is never repeated. */
-function requestOf({ method, url = '', rawHeaders }: IncomingMessage): string | undefined {
-  if (method !== 'GET') return undefined
-  let request = url
+function requestOf(incoming: IncomingMessage): string | undefined {
+  if (incoming.method !== 'GET') return undefined
+  const request = `${incoming.url}${headersThatCount(incoming)}`
+  return request.length > maxRequestLength ? undefined : request
+}
+
+/** The headers of a request that its answer may depend on. */
+export function headersThatCount({ rawHeaders }: IncomingMessage): string {
+  let headers = ''
   for (let index = 0; index < rawHeaders.length; index += 2) {
     const name = rawHeaders[index]?.toLowerCase() ?? ''
-    if (!nothingDependsOn.has(name) && !name.startsWith('sec-')) request += `\n${name}:${rawHeaders[index + 1]}`
+    if (!nothingDependsOn.has(name) && !name.startsWith('sec-')) headers += `\n${name}:${rawHeaders[index + 1]}`
   }
-  return request.length > maxRequestLength ? undefined : request
+  return headers
 }
 
 /** Headers that no answer depends on; what is not listed counts. Credentials do by whose they are. */
@@ -97,17 +103,17 @@ const nothingDependsOn: ReadonlySet<string> = new Set([
   'pragma',
 ])
 
-const whoIs = ({ name, role, scopes }: Principal): string => [name, role, ...scopes].join(' ')
+export const whoIs = ({ name, role, scopes }: Principal): string => [name, role, ...scopes].join(' ')
 
 /** As the Fetch standard gives them: those of one name joined. */
-const headersOf =
+export const headersOf =
   ({ rawHeaders }: IncomingMessage): Headers['get'] =>
   (wanted) => {
     const values = rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === wanted)
     return values.length === 0 ? null : values.join(', ')
   }
 
-const headersSent = (outgoing: ServerResponse): string[] =>
+export const headersSent = (outgoing: ServerResponse): string[] =>
   Object.entries(outgoing.getHeaders()).flatMap(([name, value]) =>
     name === 'x-request-id' ? [] : [name, String(value)],
   )

@@ -5,7 +5,7 @@ import type { RetrieveService } from '../retrieve/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
 import { sendParts } from './answer.ts'
 import { requesterOf } from './caller.ts'
-import type { Env, Handler, Route } from './context.ts'
+import type { Env, Handler, Likewise, Route } from './context.ts'
 import { sendMetadata } from './metadata.ts'
 import {
   acceptedTypes,
@@ -68,7 +68,14 @@ async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDepen
   const { choice, answer } = await firstAcceptable(choices, offeredFrames(one), ({ single: _, ...wanted }) =>
     retrieve.frames({ target, frames: list, ...wanted }, requesterOf(c)),
   )
-  return sendParts(c, { site: config.site, answer, single: choice.single, defaultType: 'application/octet-stream' })
+  const { single, ...wanted } = choice
+  const form = { site: config.site, single, defaultType: 'application/octet-stream' }
+  if (one && choice === choices[0]) {
+    const frame: Likewise['frame'] = (another, number, requester) =>
+      retrieve.frames({ target: another, frames: [number], ...wanted }, requester)
+    c.env.exchange.likewise = { frame, form }
+  }
+  return sendParts(c, { ...form, answer })
 }
 
 /** One part a frame; the one frame of an instance alone for who likes it so. */

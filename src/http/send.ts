@@ -2,7 +2,6 @@ import type { Log } from '../core/telemetry.ts'
 import type { Bindings, Stream } from './context.ts'
 import { wholeStream } from './in-hand.ts'
 import { abandon, cut, finish, inHand, type PumpOptions, pump } from './pump.ts'
-import type { Repeatable } from './repeats.ts'
 
 export interface SendOptions {
   /** Longest time the client may take nothing. */
@@ -23,13 +22,16 @@ export async function send(response: Response, bindings: Bindings, { idleMs, log
   await writeBody(stream, bindings, { idleMs, log, signal })
 }
 
-/** The same of an answer that was sent before. */
-export async function sendAgain(answer: Repeatable, bindings: Bindings, options: SendOptions): Promise<void> {
+/** An answer that is all in memory, and its headers but for the id: names and values in turn. */
+export async function sendWhole(
+  headers: readonly string[],
+  chunks: readonly Uint8Array[],
+  bindings: Bindings,
+  options: SendOptions,
+): Promise<void> {
   const { outgoing, exchange } = bindings
-  exchange.route = answer.route
-  exchange.principal = answer.principal
-  outgoing.writeHead(200, [...answer.headers, 'X-Request-Id', exchange.id])
-  await writeBody(wholeStream(answer.chunks, 0), bindings, { ...options, signal: exchange.signal })
+  outgoing.writeHead(200, [...headers, 'X-Request-Id', exchange.id])
+  await writeBody(wholeStream(chunks, 0), bindings, { ...options, signal: exchange.signal })
 }
 
 async function writeBody(stream: Stream, bindings: Bindings, { log, ...options }: SendOptions & PumpOptions) {

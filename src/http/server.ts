@@ -10,10 +10,11 @@ import type { Log } from '../core/telemetry.ts'
 import type { Authenticate } from './auth.ts'
 import type { Bindings, Env, Exchange } from './context.ts'
 import { type OpenExchange, openExchange } from './exchange.ts'
+import { type FrameAsked, Likes } from './likes.ts'
 import type { Metrics } from './metrics.ts'
 import { problemResponse } from './problem.ts'
 import { type Repeatable, Repeats } from './repeats.ts'
-import { send, sendAgain } from './send.ts'
+import { send, sendWhole } from './send.ts'
 import { refuseUnreadable, type Unreadable } from './unreadable.ts'
 
 /** Longer than load balancers keep idle connections, so that it is they who close them. */
@@ -88,6 +89,7 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
   const { requestTimeoutMs, clientIdleTimeoutMs: idleMs } = options.config.limits
   const { log, metrics, lifecycle } = options
   const repeats = new Repeats(options.authenticate)
+  const likes = new Likes(options.authenticate)
 
   const open = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const exchange = openExchange(incoming, outgoing, { requestTimeoutMs, idleMs, log, metrics })
@@ -106,6 +108,7 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
       closesWhenDraining(bindings.outgoing)
       await send(response, bindings, { idleMs, log })
       repeats.remember(bindings)
+      likes.remember(bindings)
       return RESPONSE_ALREADY_SENT
     }
     const { incoming, outgoing, exchange } = bindings
@@ -120,13 +123,25 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
     const repeated = await found
     if (!repeated) return answer(bindings)
     closesWhenDraining(bindings.outgoing)
-    await sendAgain(repeated, bindings, { idleMs, log })
+    Object.assign(bindings.exchange, { route: repeated.route, principal: repeated.principal })
+    await sendWhole(repeated.headers, repeated.chunks, bindings, { idleMs, log })
+  }
+
+  const answerLikewise = async (bindings: Bindings, asked: FrameAsked): Promise<void> => {
+    const headers = await withRequest(bindings.exchange, () => likes.answerTo(asked, bindings))
+    const chunks = bindings.exchange.stream?.whole
+    if (!headers || !chunks) return answer(bindings)
+    closesWhenDraining(bindings.outgoing)
+    await sendWhole(headers, chunks, bindings, { idleMs, log })
+    repeats.remember(bindings, headers)
   }
 
   return (incoming: IncomingMessage, outgoing: ServerResponse): void => {
     const bindings = { incoming, outgoing, exchange: open(incoming, outgoing) }
     const found = repeats.find(incoming)
-    void (found ? answerAgain(bindings, found) : answer(bindings))
+    if (found) return void answerAgain(bindings, found)
+    const asked = likes.find(incoming)
+    void (asked ? answerLikewise(bindings, asked) : answer(bindings))
   }
 }
 
