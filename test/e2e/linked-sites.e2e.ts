@@ -1,0 +1,252 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
+import { linkTag } from '../../src/dicom/private-dictionary.ts'
+import type { Uid } from '../../src/dicom/uid.ts'
+import { noticeMediaType, writeNotice } from '../../src/link/notice.ts'
+import { emptySnapshot } from '../../src/link/snapshot.ts'
+import { disposedAfterAll, heldBy, storeRequest } from '../support/federation.ts'
+import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
+import { freePort, type Orthanc, orthancAvailable, startOrthanc } from '../support/orthanc.ts'
+import { type Proxy as ProxyProcess, startProxy } from '../support/processes.ts'
+
+/** Longest wait for sites to come to an agreement. */
+const agreement = { timeout: 60_000, interval: 50 }
+
+const keyOf = (name: string) => `a-long-key-of-${name}`
+const hashOf = (name: string) => `sha256:${createHash('sha256').update(keyOf(name)).digest('hex')}`
+const names = ['north', 'south'] as const
+type Name = (typeof names)[number]
+
+/** A proxy with an archive of its own, and the other site's proxy as its peer. */
+class Site {
+  readonly name: Name
+  readonly archive: Orthanc
+  readonly #options: { readonly dataDir: string; readonly config: object }
+  #proxy: ProxyProcess | undefined
+
+  constructor(name: Name, archive: Orthanc, options: { readonly dataDir: string; readonly config: object }) {
+    this.name = name
+    this.archive = archive
+    this.#options = options
+  }
+
+  async start(): Promise<void> {
+    this.#proxy = await startProxy(this.#options)
+  }
+
+  async kill(): Promise<void> {
+    await this.#proxy?.kill('SIGKILL')
+  }
+
+  async ask(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = { authorization: `Bearer ${keyOf('tester')}`, ...init.headers }
+    return fetch(`${this.#proxy?.url}${path}`, { ...init, headers })
+  }
+
+  async store(...made: readonly MadeInstance[]): Promise<void> {
+    const response = await this.ask('/dicom-web/studies', storeRequest(made.map(({ bytes }) => bytes)))
+    expect(response.status, await response.text()).toBe(200)
+  }
+
+  async tell(study: string, change: object): Promise<void> {
+    const headers = { 'content-type': 'application/merge-patch+json' }
+    const body = JSON.stringify(change)
+    const response = await this.ask(`/link/v1/studies/${study}`, { method: 'PATCH', headers, body })
+    expect(response.status, await response.text()).toBe(200)
+  }
+
+  /** What it says of a study beside the archives. */
+  async told(study: string) {
+    const response = await this.ask(`/link/v1/studies/${study}`)
+    const { reportStatus, comments } = (await response.json()) as Record<string, unknown>
+    const texts = (comments as readonly { readonly text: string }[]).map(({ text }) => text)
+    return { reportStatus, comments: texts.toSorted() }
+  }
+
+  async residenceOf(study: string): Promise<string | undefined> {
+    const response = await this.ask(`/dicom-web/studies?StudyInstanceUID=${study}&includefield=link`)
+    const [row = {}] = (await response.json()) as Dataset[]
+    return firstString(row, linkTag.residence)
+  }
+
+  /** Jobs that are not done, by queue. */
+  async unfinished(): Promise<Record<string, number>> {
+    const response = await this.ask('/link/v1/replication')
+    const { clusters } = (await response.json()) as {
+      clusters: Record<'cluster' | 'waiting' | 'running' | 'deadLetters', unknown>[]
+    }
+    return Object.fromEntries(
+      clusters.map(({ cluster, waiting, running, deadLetters }) => [
+        cluster,
+        Number(waiting) + Number(running) + Number(deadLetters),
+      ]),
+    )
+  }
+
+  /** Notices told since the proxy was started. */
+  async noticesTold(): Promise<number> {
+    const text = await (await this.ask('/metrics')).text()
+    const peer = names.find((it) => it !== this.name)
+    return Number(
+      new RegExp(`^dicomweb_link_converge_runs_total\\{.*cluster="${peer}".*result="ok".*\\} (\\d+)$`, 'm').exec(
+        text,
+      )?.[1] ?? 0,
+    )
+  }
+}
+
+describe.skipIf(!orthancAvailable)('two linked sites', () => {
+  const open = disposedAfterAll()
+  const sites = {} as Record<Name, Site>
+  /** Changes that each site made itself. */
+  const changes: Record<Name, number> = { north: 0, south: 0 }
+
+  beforeAll(async () => {
+    const ports = { north: await freePort(), south: await freePort() }
+    const started = names.map(async (name) => {
+      const other = name === 'north' ? 'south' : 'north'
+      const archive = open.use(await startOrthanc({ name }))
+      const dataDir = await mkdtemp(join(tmpdir(), `linked-${name}-`))
+      open.defer(() => rm(dataDir, { recursive: true, force: true }))
+      const address = `http://127.0.0.1:${ports[other]}`
+      const peer = { id: other, role: 'linked', dicomweb: `${address}/dicom-web`, link: `${address}/link/v1` }
+      const apiKeys = [
+        { name: other, hash: hashOf(other), scopes: ['query', 'retrieve', 'link'] },
+        { name: 'tester', hash: hashOf('tester'), scopes: ['query', 'retrieve', 'store', 'admin'] },
+      ]
+      const config = {
+        ...{ site: name, viewer: false, listen: { host: '127.0.0.1', port: ports[name] }, auth: { apiKeys } },
+        clusters: [
+          { id: name, role: 'home', dicomweb: archive.dicomweb },
+          { ...peer, auth: { bearer: { token: keyOf(name) } } },
+        ],
+      }
+      sites[name] = new Site(name, archive, { dataDir, config })
+      open.defer(() => sites[name].kill())
+      await sites[name].start()
+    })
+    await Promise.all(started)
+  })
+
+  const uids = (...made: readonly MadeInstance[]) => made.map(({ instance }) => instance).toSorted()
+  const store = async (name: Name, ...made: readonly MadeInstance[]) => {
+    changes[name]++
+    await sites[name].store(...made)
+  }
+  const tell = async (name: Name, study: string, change: object) => {
+    changes[name]++
+    await sites[name].tell(study, change)
+  }
+  const holds = (name: Name, study: string, ...made: readonly MadeInstance[]) =>
+    expect.poll(() => heldBy(sites[name].archive, study), agreement).toEqual(uids(...made))
+  const quiet = () =>
+    expect
+      .poll(async () => [await sites.north.unfinished(), await sites.south.unfinished()], agreement)
+      .toEqual([
+        { south: 0, 'south:pull': 0 },
+        { north: 0, 'north:pull': 0 },
+      ])
+
+  const study = madeUid()
+  const series = madeUid()
+  const images = [1, 2, 3].map((instanceNumber) => madeInstance({ study, series, instanceNumber, rows: 64 }))
+  const report = madeInstance({ study, modality: 'SR' })
+
+  test('what is stored at one is at the other, as a visitor, byte for byte', async () => {
+    await store('north', ...images)
+    await holds('south', study, ...images)
+    await quiet()
+    expect(await sites.north.residenceOf(study)).toBe('RESIDENT')
+    expect(await sites.south.residenceOf(study)).toBe('VISITOR')
+    for (const { instance, bytes } of images) {
+      const { archive } = sites.south
+      const found = await archive.rest('/tools/lookup', { method: 'POST', body: instance })
+      const [{ ID = '' } = {}] = (await found.json()) as { ID?: string }[]
+      const file = Buffer.from(await (await archive.rest(`/instances/${ID}/file`)).arrayBuffer())
+      expect(file.equals(bytes)).toBe(true)
+    }
+  })
+
+  test('what is added at the other comes back', async () => {
+    await store('south', report)
+    await holds('north', study, ...images, report)
+    expect(await sites.south.residenceOf(study)).toBe('RESIDENT')
+  })
+
+  test('both come to say the same of it, whoever was told', async () => {
+    await Promise.all([
+      tell('north', study, { reportStatus: 'DICTATED', comments: [{ text: 'seen in the north' }] }),
+      tell('south', study, { comments: [{ text: 'seen in the south' }] }),
+    ])
+    await tell('south', study, { comments: [{ text: 'seen again' }] })
+    const said = { reportStatus: 'DICTATED', comments: ['seen again', 'seen in the north', 'seen in the south'] }
+    for (const name of names) await expect.poll(() => sites[name].told(study), agreement).toEqual(said)
+  })
+
+  test('then there is nothing left to say, and no more was said than was changed', async () => {
+    await quiet()
+    for (const name of names) {
+      const told = await sites[name].noticesTold()
+      expect(told).toBeGreaterThan(0)
+      expect(told).toBeLessThanOrEqual(changes[name])
+    }
+  })
+
+  test('what is stored while the other is down reaches it when it is back', async () => {
+    const later = madeInstance({ study: madeUid() })
+    await sites.south.kill()
+    await store('north', later)
+    await expect.poll(async () => (await sites.north.unfinished()).south, agreement).toBe(1)
+    await sites.south.start()
+    await holds('south', later.study, later)
+    await quiet()
+  })
+
+  test('what was deleted at one on purpose does not come back, and everything else does', async () => {
+    const [gone, added] = [images[0] as MadeInstance, madeInstance({ study })]
+    const { archive } = sites.south
+    const found = await archive.rest('/tools/lookup', { method: 'POST', body: gone.instance })
+    const [{ ID = '' } = {}] = (await found.json()) as { ID?: string }[]
+    const body = JSON.stringify({ studyInstanceUID: study, sopInstanceUIDs: [gone.instance] })
+    const headers = { 'content-type': 'application/json' }
+    const buried = await sites.south.ask('/link/v1/tombstones', { method: 'POST', headers, body })
+    expect(buried.ok, await buried.text()).toBe(true)
+    await archive.rest(`/instances/${ID}`, { method: 'DELETE' })
+    await store('north', added)
+    await holds('south', study, ...images.slice(1), report, added)
+    await quiet()
+    expect(await heldBy(archive, study)).not.toContain(gone.instance)
+  })
+
+  test('a site speaks for itself alone', async () => {
+    const notice = {
+      ...{
+        noticeId: randomUUID(),
+        origin: 'east',
+        hops: ['east'],
+        maxHops: 4,
+        issuedAt: new Date(),
+        trigger: 'OBJECT',
+      },
+      ...{ study: study as Uid, version: { east: 1 }, attributes: emptySnapshot, series: [] },
+    } as const
+    const send = (key: string) =>
+      sites.north.ask('/link/v1/study-updates', {
+        method: 'POST',
+        headers: {
+          'content-type': noticeMediaType,
+          'idempotency-key': notice.noticeId,
+          authorization: `Bearer ${key}`,
+        },
+        body: Buffer.from(writeNotice(notice)),
+      })
+    const answer = await send(keyOf('south'))
+    expect([answer.status, await answer.text()]).toEqual([403, expect.stringContaining('origin')])
+    expect((await send(keyOf('tester'))).status).toBe(403)
+    expect((await send('nobody')).status).toBe(401)
+  })
+})
