@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { LinkClient } from '../../src/clusters/link-client.ts'
 import { type Clock, systemClock } from '../../src/core/clock.ts'
+import { DeadlineExceeded } from '../../src/core/deadline.ts'
 import { noTelemetry } from '../../src/core/telemetry.ts'
 import { noticeMediaType } from '../../src/link/notice.ts'
 import {
@@ -193,6 +194,7 @@ describe('a peer that does not what it should', () => {
     ['a study that is none', saying({ ...told, studyInstanceUID: 'Doe^John' }), 'malformed'],
     ['JSON that is deep', saying(`{"noticeId":${'['.repeat(30_000)}${']'.repeat(30_000)}}`), 'malformed'],
     ['a body without end', endless, 'too-large'],
+    ['a receipt of more than 64 KiB', saying({ ...told, more: 'a'.repeat(64 * 1024) }), 'too-large'],
     ['half a body', cutShort('application/json', '{"noticeId"', 100), 'truncated'],
   ])('by %s is named for what it is, and its words are not passed on', async (_what, answer, reason) => {
     peer.on('/receipts', answer)
@@ -242,7 +244,7 @@ describe('a peer that does not what it should', () => {
     const leaving = new AbortController()
     const asking = client.receipt(id, leaving.signal)
     const request = await peer.next()
-    const reason = new Error('shutting down')
+    const reason = new DeadlineExceeded('the time of the caller is up')
     leaving.abort(reason)
     await expect(asking).rejects.toBe(reason)
     expect(await request.ended).toEqual({ complete: false })
