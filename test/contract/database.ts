@@ -15,8 +15,12 @@ import { convergeJob, pausedCluster, refusedInstance, studyLocation } from '../.
 import { forgetHolder, holdersOf, rememberHolders } from '../../src/db/study-location.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { letTimePass } from '../support/database.ts'
+import { linkSnapshotContract } from './link-snapshot.ts'
 import { linkStoreContract } from './link-store.ts'
+import { noticesContract } from './notices.ts'
 import { outboxContract } from './outbox.ts'
+import { peerMemoryContract } from './peer-memory.ts'
+import { studyVersionContract } from './study-version.ts'
 
 const uid = (n: number): Uid => parseUid(`1.2.3.${n}`, 'test')
 const minute = 60_000
@@ -46,6 +50,10 @@ export function databaseContract(
     leaseContract(db, () => opened.other)
     outboxContract(db, () => opened.other)
     linkStoreContract(db, () => opened.other)
+    linkSnapshotContract(db, () => opened.other)
+    studyVersionContract(db, () => opened.other)
+    noticesContract(db, () => opened.other)
+    peerMemoryContract(db, () => opened.other)
   })
 }
 
