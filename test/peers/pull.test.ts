@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { ClusterError } from '../../src/core/outcome.ts'
+import type { InstanceUpload } from '../../src/clusters/cluster.ts'
+import type { Part, Parts } from '../../src/dicom/multipart.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import type { StudyUpdateNotice } from '../../src/link/notice.ts'
 import { pullTarget } from '../../src/peers/pull.ts'
@@ -110,6 +111,37 @@ describe('pulling what a peer told of', () => {
     })
   }
 
+  it('does no harm to small instances with a large one that is not what was promised', async () => {
+    const [study, uid] = [madeUid(), madeUid()]
+    const made = [1, 8, 1].map((rows) => madeInstance({ study, series: uid, rows: rows * 32, columns: 32 }))
+    const { home, accept, run } = setup(made, { maxBufferedPartBytes: 4096 })
+    storeAllOrNothing(home)
+    const digests = await digestsOf(made)
+    digests.set(made[1]?.instance as string, '0'.repeat(64))
+    await accept(noticeOf(study as Uid, made, { digests }))
+    expect(await run()).toEqual({ sent: 2, refused: 1 })
+    expect(heldBy(home)).toEqual(uids([made[0], made[2]] as MadeInstance[]))
+  })
+
+  it('reads what it does not take to its end before it goes on', async () => {
+    const made = series(4)
+    const { study, home, peer, accept, run } = setup(made)
+    insistOnReading(peer)
+    peer.add({ ...(made[1] as MadeInstance), bytes: madeInstance({ instance: made[1]?.instance as string }).bytes })
+    await accept(noticeOf(study, made.slice(0, 3)))
+    expect(await run()).toEqual({ sent: 2, refused: 1 })
+    expect(heldBy(home)).toEqual(uids([made[0], made[2]] as MadeInstance[]))
+  })
+
+  it('does not go on asking a peer that is away', async () => {
+    const made = series(50)
+    const { study, peer, accept, run } = setup(made)
+    await accept(noticeOf(study, made))
+    peer.faults.down = 'unreachable'
+    await expect(run()).rejects.toThrow('cluster south: unreachable')
+    expect(peer.retrieves).toHaveLength(1)
+  })
+
   it('stores no instance of another study, series, UID or class than was promised', async () => {
     const study = madeUid()
     const of = () => madeInstance({ study })
@@ -163,7 +195,7 @@ describe('pulling what a peer told of', () => {
     const missing = made[2] as MadeInstance
     peer.held.delete(missing.instance)
     const receipt = await accept(noticeOf(study, made))
-    await expect(run()).rejects.toThrow(ClusterError)
+    await expect(run()).rejects.toThrow('cluster south: not-found')
     expect(heldBy(home)).toEqual(uids(made.slice(0, 2)))
     expect(receipt()).toMatchObject({ state: 'PULLING' })
     expect([...site.visiting].toSorted()).toEqual(uids(made.slice(0, 2)))
@@ -246,3 +278,38 @@ describe('pulling what a peer told of', () => {
     expect(told).toEqual([])
   })
 })
+
+/** As archives do that read a request whole before they look into it. */
+function storeAllOrNothing(cluster: MemoryCluster): void {
+  const store = cluster.store.bind(cluster)
+  cluster.store = async (uploads) => {
+    const read: InstanceUpload[] = []
+    for await (const { header, body } of uploads) {
+      const chunks = await Array.fromAsync(body)
+      read.push({ header, body: each(chunks) })
+    }
+    return store(each(read))
+  }
+}
+
+/** The next part is there only when the one before was read. */
+function insistOnReading(cluster: MemoryCluster): void {
+  const retrieve = cluster.retrieve.bind(cluster)
+  cluster.retrieve = async (request) => insisting(await retrieve(request))
+  async function* insisting(parts: Parts): AsyncGenerator<Part> {
+    for await (const part of parts) {
+      let isRead = false
+      yield { ...part, body: noticing(part.body, () => (isRead = true)) }
+      if (!isRead) throw new Error('a part was left before its end')
+    }
+  }
+}
+
+async function* noticing(body: AsyncIterable<Uint8Array>, ended: () => void): AsyncGenerator<Uint8Array> {
+  yield* body
+  ended()
+}
+
+async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items
+}
