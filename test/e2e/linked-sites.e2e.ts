@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
+import { datasetDigest } from '../../src/dicom/digest.ts'
+import { sniffInstance } from '../../src/dicom/part10.ts'
 import { linkTag } from '../../src/dicom/private-dictionary.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
-import { noticeMediaType, writeNotice } from '../../src/link/notice.ts'
+import { noticeMediaType, type StudyUpdateNotice, writeNotice } from '../../src/link/notice.ts'
 import { emptySnapshot } from '../../src/link/snapshot.ts'
 import { disposedAfterAll, heldBy, storeRequest } from '../support/federation.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
@@ -222,31 +224,59 @@ describe.skipIf(!orthancAvailable)('two linked sites', () => {
     expect(await heldBy(archive, study)).not.toContain(gone.instance)
   })
 
+  /** As the proxy of `origin` sends it, with the key of `sender`. */
+  async function send(
+    sender: string,
+    { study: of, origin, ...more }: Pick<StudyUpdateNotice, 'study' | 'origin'> & Partial<StudyUpdateNotice>,
+  ) {
+    const notice: StudyUpdateNotice = {
+      ...{ noticeId: randomUUID(), origin, hops: [origin], maxHops: 4, issuedAt: new Date(), trigger: 'OBJECT' },
+      ...{ study: of, version: { [origin]: 1 }, attributes: emptySnapshot, series: [], ...more },
+    }
+    const authorization = `Bearer ${keyOf(sender)}`
+    const headers = { 'content-type': noticeMediaType, 'idempotency-key': notice.noticeId, authorization }
+    const body = Buffer.from(writeNotice(notice))
+    return sites.north.ask('/link/v1/study-updates', { method: 'POST', headers, body })
+  }
+
+  test('what is not what was promised is not stored, however large, and the rest is', async () => {
+    const [of, uid] = [madeUid(), madeUid()]
+    const made = [8, 2100, 8, 2100, 8].map((rows) => madeInstance({ study: of, series: uid, rows, columns: 2048 }))
+    await sites.south.archive.load(made.map(({ bytes }) => bytes))
+    const instances = await Promise.all(
+      made.map(async ({ instance, bytes }, index) => {
+        const digest = index < 2 ? '0'.repeat(64) : await digestOf(bytes)
+        return { sopInstanceUID: instance as Uid, digest }
+      }),
+    )
+    const series = [{ seriesInstanceUID: uid as Uid, instances }]
+    const answer = await send('south', { study: of as Uid, origin: 'south', series })
+    expect(answer.status, await answer.text()).toBe(202)
+    const receipt = new URL(answer.headers.get('location') ?? '')
+    const headers = { authorization: `Bearer ${keyOf('south')}` }
+    const outcome = async () => (await sites.north.ask(receipt.pathname, { headers })).json()
+    await expect
+      .poll(outcome, agreement)
+      .toMatchObject({ state: 'PARTIAL', promised: 5, held: 0, pulled: 3, refused: 2 })
+    expect(await heldBy(sites.north.archive, of)).toEqual(uids(...made.slice(2)))
+    expect((await sites.north.ask(receipt.pathname)).status).toBe(403)
+    await quiet()
+  })
+
   test('a site speaks for itself alone', async () => {
-    const notice = {
-      ...{
-        noticeId: randomUUID(),
-        origin: 'east',
-        hops: ['east'],
-        maxHops: 4,
-        issuedAt: new Date(),
-        trigger: 'OBJECT',
-      },
-      ...{ study: study as Uid, version: { east: 1 }, attributes: emptySnapshot, series: [] },
-    } as const
-    const send = (key: string) =>
-      sites.north.ask('/link/v1/study-updates', {
-        method: 'POST',
-        headers: {
-          'content-type': noticeMediaType,
-          'idempotency-key': notice.noticeId,
-          authorization: `Bearer ${key}`,
-        },
-        body: Buffer.from(writeNotice(notice)),
-      })
-    const answer = await send(keyOf('south'))
+    const notice = { study: study as Uid, origin: 'east' }
+    const answer = await send('south', notice)
     expect([answer.status, await answer.text()]).toEqual([403, expect.stringContaining('origin')])
-    expect((await send(keyOf('tester'))).status).toBe(403)
-    expect((await send('nobody')).status).toBe(401)
+    expect((await send('tester', notice)).status).toBe(403)
+    expect((await send('nobody', notice)).status).toBe(401)
   })
 })
+
+async function digestOf(bytes: Uint8Array): Promise<string> {
+  const { header, body } = await sniffInstance(once(bytes), { maxHeaderBytes: 65_536 })
+  return datasetDigest(body, header.datasetOffset)
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes
+}
