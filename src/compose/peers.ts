@@ -112,7 +112,7 @@ export function linkingOf(config: Config, parts: LinkingParts): Linking {
 const noticesOf = ({ db }: ReplicationParts, site: string): Notices => ({
   find: (noticeId) => notices.findNotice(db, noticeId),
   accept: (notice, { bodyDigest, queue }) => notices.acceptNotice(db, notice, { site, bodyDigest, queue }),
-  open: (origin, study) => notices.openNotices(db, origin, study),
+  open: (origin, study, limit) => notices.openNotices(db, origin, study, limit),
   start: (noticeIds) => notices.startNotices(db, noticeIds),
   settle: (noticeId, outcome) => notices.settleNotices(db, [noticeId], outcome),
   fail: (origin, study, error) => notices.failNotices(db, origin, study, error),

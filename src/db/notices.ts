@@ -88,8 +88,8 @@ export interface OpenNotice {
   readonly series: readonly NoticedSeries[]
 }
 
-/** What of a site's notices of the study is still to be dealt with, the oldest first. */
-export const openNotices = (db: Queries, origin: string, study: Uid): Promise<OpenNotice[]> =>
+/** What of a site's notices of the study is still to be dealt with, the oldest first, at most `limit`. */
+export const openNotices = (db: Queries, origin: string, study: Uid, limit: number): Promise<OpenNotice[]> =>
   guard('read open notices', async () => {
     const { noticeId, trigger, version, manifest } = studyNotice
     const rows = await db
@@ -97,6 +97,7 @@ export const openNotices = (db: Queries, origin: string, study: Uid): Promise<Op
       .from(studyNotice)
       .where(openOf(origin, study))
       .orderBy(asc(studyNotice.receivedAt), asc(noticeId))
+      .limit(limit)
     return rows.map(({ manifest: series, ...notice }) => ({ ...notice, series: series ?? [] }))
   })
 

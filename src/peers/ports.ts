@@ -28,7 +28,8 @@ export interface Notices {
   ): Promise<{ readonly origin: string; readonly bodyDigest: string; readonly receipt: Receipt } | undefined>
   /** Keeps the notice, merges what it says, and queues the pull under `queue`: all of it or nothing. */
   accept(notice: StudyUpdateNotice, kept: { readonly bodyDigest: string; readonly queue: string }): Promise<Receipt>
-  open(origin: string, study: Uid): Promise<readonly OpenNotice[]>
+  /** The oldest first. */
+  open(origin: string, study: Uid, limit: number): Promise<readonly OpenNotice[]>
   start(noticeIds: readonly string[]): Promise<void>
   /** Joins its version into ours as well. */
   settle(noticeId: string, outcome: NoticeOutcome): Promise<void>

@@ -25,6 +25,9 @@ export interface PullDependencies {
   readonly log: Log
 }
 
+/** Notices of one study dealt with at once: each may be large. */
+const maxTogether = 8
+
 /** Names the jobs that pull what a peer has told of; no cluster has such an id. */
 export const pullQueueOf = (peer: string): string => `${peer}:pull`
 
@@ -32,8 +35,8 @@ export const pullQueueOf = (peer: string): string => `${peer}:pull`
 const answeredMs = 3_600_000
 
 /**
- * Has home hold what a peer told of: all its open notices of a study in one run. Running it again pulls what is still
- * missing, and nothing twice. What was stored is a visitor here: no other cluster is told of it.
+ * Has home hold what a peer told of, in all its open notices of a study. Running it again pulls what is still missing,
+ * and nothing twice. What was stored is a visitor here: no other cluster is told of it.
  */
 export function pullTarget(peer: Cluster, deps: PullDependencies) {
   const { notices, log } = deps
@@ -41,14 +44,23 @@ export function pullTarget(peer: Cluster, deps: PullDependencies) {
   const answered = new LRUCache<string, true>({ max: 10_000, ttl: answeredMs })
 
   async function run(study: Uid, signal: AbortSignal) {
-    const open = await notices.open(peer.id, study)
-    if (open.length === 0) return { sent: 0, refused: 0 }
+    const total = { sent: 0, refused: 0 }
+    for (;;) {
+      const open = await notices.open(peer.id, study, maxTogether)
+      if (open.length === 0) return total
+      const { stored, refused } = await bringIn(study, open, signal)
+      total.sent += stored.size
+      total.refused += refused.length
+    }
+  }
+
+  async function bringIn(study: Uid, open: readonly OpenNotice[], signal: AbortSignal): Promise<Pulled> {
     await notices.start(open.map(({ noticeId }) => noticeId))
     const held = await listInstances(deps.home, { study }, signal)
     const pulled = await pull(study, { promised: promisedBy(study, open), held }, signal)
     for (const notice of open) await notices.settle(notice.noticeId, outcomeOf(promisedBy(study, [notice]), pulled))
     await answer(study, open, [...held.filter((it) => deps.travels(it.sopClass)).map(idOf), ...pulled.stored])
-    return { sent: pulled.stored.size, refused: pulled.refused.length }
+    return pulled
   }
 
   async function pull(study: Uid, { promised, held }: Comparison, signal: AbortSignal): Promise<Pulled> {

@@ -70,7 +70,7 @@ export function noticesContract(db: () => Database, other: () => Database): void
     it('that comes twice, also at the same time and to two proxies, is one', async () => {
       const both = await Promise.all(Array.from({ length: 6 }, (_, n) => accept(noticeOf(1), n % 2 ? db() : other())))
       expect(new Set(both.map((it) => JSON.stringify(it))).size).toBe(1)
-      expect(await openNotices(db(), 'south', study)).toHaveLength(1)
+      expect(await openNotices(db(), 'south', study, 10)).toHaveLength(1)
       expect(await claim()).toMatchObject([{ generation: 1 }])
     })
 
@@ -105,24 +105,25 @@ export function noticesContract(db: () => Database, other: () => Database): void
       await accept(noticeOf(2))
       await accept(noticeOf(3, { study: uid(2) }))
       await accept(noticeOf(4, { origin: 'west' }))
-      const open = await openNotices(db(), 'south', study)
+      const open = await openNotices(db(), 'south', study, 10)
       expect(open).toEqual([
         { noticeId: idOf(1), trigger: 'RESYNC', version: { south: 1 }, series: seriesOf(3) },
         { noticeId: idOf(2), trigger: 'OBJECT', version: { south: 2 }, series: seriesOf(3) },
       ])
       await startNotices(db(), [idOf(1), idOf(2)])
       expect(await stateOf(1)).toBe('PULLING')
-      expect(await openNotices(db(), 'south', study)).toEqual(open)
+      expect(await openNotices(db(), 'south', study, 10)).toEqual(open)
+      expect(await openNotices(db(), 'south', study, 1)).toEqual(open.slice(0, 1))
       await settleNotices(db(), [idOf(2)], done)
       expect((await findNotice(db(), idOf(2)))?.receipt).toMatchObject({ ...done, promised: 3 })
-      expect(await openNotices(db(), 'south', study)).toEqual(open.slice(0, 1))
+      expect(await openNotices(db(), 'south', study, 10)).toEqual(open.slice(0, 1))
       expect(await versionOf(db(), study)).toEqual({ south: 2 })
       expect(await db().$count(studyNotice, sql`manifest is null`)).toBe(1)
     })
 
     it('of a study that has nothing any more is open, too', async () => {
       await accept(noticeOf(1, { series: [] }))
-      expect(await openNotices(db(), 'south', study)).toMatchObject([{ series: [] }])
+      expect(await openNotices(db(), 'south', study, 10)).toMatchObject([{ series: [] }])
     })
 
     it('that has ended does not change any more', async () => {
@@ -173,7 +174,7 @@ export function noticesContract(db: () => Database, other: () => Database): void
     it('may be large', async () => {
       const series = seriesOf(100_000)
       expect(await accept(noticeOf(1, { series }))).toMatchObject({ promised: 100_000 })
-      const [open] = await openNotices(db(), 'south', study)
+      const [open] = await openNotices(db(), 'south', study, 10)
       expect(open?.series[0]?.instances.at(-1)).toEqual(series[0]?.instances.at(-1))
     })
   })

@@ -41,10 +41,11 @@ export class MemorySite {
       this.queued.push(`${study} ${queue}`)
       return receipt
     },
-    open: async (origin, study) =>
+    open: async (origin, study, limit) =>
       [...this.kept.values()]
         .filter(({ notice, receipt }) => notice.origin === origin && notice.study === study && isOpen(receipt))
-        .map(({ notice }) => notice),
+        .map(({ notice }) => notice)
+        .slice(0, limit),
     start: async (ids) => {
       for (const id of ids) this.#set(id, { state: 'PULLING' })
     },
@@ -53,7 +54,8 @@ export class MemorySite {
       this.versions.set(notice.study, joinVersions(await this.versionOf(notice.study), notice.version))
     },
     fail: async (origin, study, error) => {
-      for (const { noticeId } of await this.notices.open(origin, study)) this.#set(noticeId, { state: 'FAILED', error })
+      for (const { noticeId } of await this.notices.open(origin, study, 1000))
+        this.#set(noticeId, { state: 'FAILED', error })
     },
     prune: async () => 0,
   }

@@ -82,6 +82,22 @@ describe('pulling what a peer told of', () => {
     expect(second()).toMatchObject({ state: 'COMPLETE', promised: 4, pulled: 4 })
   })
 
+  it('takes a few notices at a time, since each may be large', async () => {
+    const made = series(20)
+    const { study, site, accept, run } = setup(made)
+    const receipts = []
+    for (const index of made.keys()) receipts.push(await accept(noticeOf(study, made.slice(0, index + 1))))
+    const started: number[] = []
+    const { start } = site.notices
+    site.notices.start = (ids) => {
+      started.push(ids.length)
+      return start(ids)
+    }
+    expect(await run()).toEqual({ sent: 20, refused: 0 })
+    expect(started).toEqual([8, 8, 4])
+    for (const receipt of receipts) expect(receipt()).toMatchObject({ state: 'COMPLETE' })
+  })
+
   it('passes over what was not promised', async () => {
     const made = series(4)
     const { study, home, accept, run } = setup(made)
