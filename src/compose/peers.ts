@@ -41,7 +41,7 @@ export function openPeers(config: Config, { clusters, metrics: telemetry }: Repl
 export const noticeTargetsOf = (
   { site, replication }: Config,
   peers: readonly Peer[],
-  { db, clusters }: ReplicationParts,
+  { db, clusters, index }: ReplicationParts,
 ): ReplicationTarget[] =>
   peers.map((peer) =>
     noticeTarget(peer, {
@@ -54,6 +54,7 @@ export const noticeTargetsOf = (
         remember: (study, to, told) => rememberTold(db, study, to, told),
       },
       travels: travelsUnless(replication.stays),
+      found: (study, cluster) => index.rememberAll([{ study, cluster }]),
       clock,
     }),
   )

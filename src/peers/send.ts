@@ -34,6 +34,8 @@ export interface SendDependencies {
   readonly snapshotOf: SnapshotOf
   readonly told: TellingMemory
   readonly travels: Travels
+  /** Told that a peer holds something of a study. Must not throw. */
+  readonly found: (study: Uid, peer: string) => void
   readonly clock: Clock
 }
 
@@ -68,6 +70,7 @@ export function noticeTarget({ cluster, link, updates }: Peer, deps: SendDepende
         : await send(study, { told, series: manifestOf(listed) }, signal)
     if (receipt.state === 'FAILED') throw notTaken(receipt)
     await deps.told.remember(study, peer, told)
+    if (receipt.held + receipt.pulled > 0) deps.found(study, peer)
     return { sent: receipt.pulled, refused: receipt.refused }
   }
 

@@ -39,7 +39,8 @@ class FakeLink implements PeerLink {
 
   #receipt(noticeId: string): Receipt {
     const state = (this.states.length > 1 ? this.states.shift() : this.states[0]) ?? 'COMPLETE'
-    const counts = { promised: 2, held: 0, pulled: 2, refused: 0, receivedAt: noon, updatedAt: noon }
+    const pulled = state === 'COMPLETE' || state === 'PARTIAL' ? 2 : 0
+    const counts = { promised: 2, held: 0, pulled, refused: 0, receivedAt: noon, updatedAt: noon }
     return { noticeId, study: '1.2' as Uid, state, ...counts, ...(this.error && { error: this.error }) }
   }
 }
@@ -51,21 +52,24 @@ function setup(updates: 'all' | 'holders' = 'all') {
   for (const it of made) home.add(it)
   const [site, link, clock] = [new MemorySite(), new FakeLink(), new FakeClock()]
   site.raise(study, 'north')
+  const found: string[] = []
   const target = noticeTarget(
     { cluster, link, updates },
     {
       ...{ site: 'north', home, clock, told: site.telling, snapshotOf: async () => emptySnapshot },
       versions: { of: site.versionOf },
       travels: (sopClass) => sopClass !== 'stays',
+      found: (of, peer) => void found.push(`${of} ${peer}`),
     },
   )
-  return { study, made, home, cluster, site, link, clock, run: () => target.run(study, signal) }
+  return { study, made, home, cluster, site, link, clock, found, run: () => target.run(study, signal) }
 }
 
 describe('telling a peer of a study', () => {
   it('says all that home holds, the version, and who says it', async () => {
-    const { study, made, link, run } = setup()
+    const { study, made, link, found, run } = setup()
     expect(await run()).toEqual({ sent: 2, refused: 0 })
+    expect(found).toEqual([`${study} south`])
     const [notice] = link.sent
     expect(notice).toMatchObject({ origin: 'north', hops: ['north'], trigger: 'OBJECT', studyInstanceUID: study })
     expect(notice).toMatchObject({
@@ -164,9 +168,10 @@ describe('telling a peer of a study', () => {
 
   it('is done when the peer knows better', async () => {
     for (const state of ['STALE', 'IGNORED_LOOP'] as const) {
-      const { study, made, site, link, run } = setup()
+      const { study, made, site, link, found, run } = setup()
       link.states = [state]
       await run()
+      expect(found).toEqual([])
       const manifest = uidsDigest(made.map(({ instance }) => instance as Uid))
       expect(site.told.get(`${study} south`)).toEqual({ version: { north: 1 }, manifest })
     }

@@ -73,7 +73,14 @@ class Pair {
     return noticeTarget(
       { cluster: this.homes[other], link, updates: 'all' },
       {
-        ...{ site: name, home: this.homes[name], told: site.telling, travels: () => true, clock },
+        ...{
+          site: name,
+          home: this.homes[name],
+          told: site.telling,
+          travels: () => true,
+          clock,
+          found: () => undefined,
+        },
         ...{ versions: { of: site.versionOf }, snapshotOf: async () => emptySnapshot },
       },
     )
