@@ -198,6 +198,18 @@ describe.skipIf(!orthancAvailable)('two linked sites', () => {
     }
   })
 
+  test('who operates a site may hold back what it pulls', async () => {
+    const held = madeInstance()
+    const pulls = (verb: string) => sites.north.ask(`/link/v1/replication/south:pull/${verb}`, { method: 'POST' })
+    expect((await pulls('pause')).status).toBe(200)
+    await store('south', held)
+    await expect.poll(async () => (await sites.north.unfinished())['south:pull'], agreement).toBe(1)
+    expect(await heldBy(sites.north.archive, held.study)).toEqual([])
+    expect((await pulls('resume')).status).toBe(200)
+    await holds('north', held.study, held)
+    await quiet()
+  })
+
   test('what is stored while the other is down reaches it when it is back', async () => {
     const later = madeInstance({ study: madeUid() })
     await sites.south.kill()
