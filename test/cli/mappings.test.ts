@@ -7,7 +7,7 @@ import { loadConfig } from '../../src/config/load.ts'
 import { sniffInstance } from '../../src/dicom/part10.ts'
 import { parseMappings } from '../../src/link/mappings.ts'
 import type { DryRun } from '../../src/mappings/dry-run.ts'
-import { dataDirectory } from '../support/database.ts'
+import { dataDirectory } from '../support/folders.ts'
 import { madeInstance } from '../support/made-instance.ts'
 
 /** Two embedded clusters with three studies, and tables; made once, changed by none of the tests. */

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { reconcileCommand } from '../../src/cli/reconcile.ts'
 import { clustersForCommand } from '../../src/compose/commands.ts'
 import { loadConfig } from '../../src/config/load.ts'
-import { dataDirectory, temporaryFolder } from '../support/database.ts'
+import { dataDirectory, temporaryFolder } from '../support/folders.ts'
 import { madeInstance } from '../support/made-instance.ts'
 import { uploadsOf } from '../support/uploads.ts'
 

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { parseMappings } from '../../src/link/mappings.ts'
-import { dataDirectory } from '../support/database.ts'
+import { dataDirectory } from '../support/folders.ts'
 import { startProxy } from '../support/processes.ts'
 
 const tables = (value: string) => `specialty: [{ rule: 1, when: {}, gives: ${value} }]`

@@ -7,7 +7,7 @@ import { replicationCommand } from '../../src/cli/replication.ts'
 import { LinkError } from '../../src/core/errors.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
 import { outboxState, type Site, startSite, study } from '../http/harness.ts'
-import { temporaryFolder } from '../support/database.ts'
+import { temporaryFolder } from '../support/folders.ts'
 
 /** A proxy that runs, its outbox made up. */
 let site: Site

@@ -1,8 +1,8 @@
 import { describe, it } from 'vitest'
 import { openDatabase } from '../../src/db/connect.ts'
 import { clusterContract } from '../contract/cluster.ts'
-import { temporaryFolder } from '../support/database.ts'
 import { openArchive, openTestArchive } from '../support/embedded.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import { postgresAvailable, postgresMissing, startPostgres } from '../support/postgres.ts'
 
 clusterContract('embedded', openTestArchive)

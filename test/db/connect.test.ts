@@ -11,7 +11,7 @@ import { lockDirectory } from '../../src/db/lock.ts'
 import { studyLocation } from '../../src/db/schema.ts'
 import { holdersOf, rememberHolders } from '../../src/db/study-location.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
-import { temporaryFolder } from '../support/database.ts'
+import { temporaryFolder } from '../support/folders.ts'
 import { postgresAvailable, startPostgres } from '../support/postgres.ts'
 
 const study = parseUid('1.2.3', 'test')

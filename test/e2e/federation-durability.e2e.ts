@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { clustersOf, heldBy, startArchives, startFederation, storeRequest } from '../support/federation.ts'
+import { dataDirectory } from '../support/folders.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { type Orthanc, orthancAvailable } from '../support/orthanc.ts'
 import { postgresAvailable, startPostgres } from '../support/postgres.ts'
@@ -30,8 +28,8 @@ async function receivedBy(archive: Orthanc): Promise<number> {
 describe.skipIf(!orthancAvailable)('what was acknowledged', () => {
   test('comes to a linked cluster that was hanging, although the proxy is killed right after its answer', async () => {
     await using cleanup = new AsyncDisposableStack()
-    const dataDir = await mkdtemp(join(tmpdir(), 'durability-'))
-    cleanup.defer(() => rm(dataDir, { recursive: true, force: true }))
+    const { path: dataDir, remove } = await dataDirectory()
+    cleanup.defer(remove)
     await using federation = await startFederation({ proxy: { dataDir } })
     const made = inOneStudy(3)
     const study = made[0]?.study ?? ''

@@ -1,8 +1,6 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Federation, heldBy, instancePath, startFederation, storeRequest } from '../support/federation.ts'
+import { dataDirectory } from '../support/folders.ts'
 import { type MadeInstance, madeInstance, madeUid } from '../support/made-instance.ts'
 import { type Orthanc, orthancAvailable } from '../support/orthanc.ts'
 
@@ -27,8 +25,8 @@ async function storeUntilAccepted({ ask }: Federation, made: readonly MadeInstan
 describe.skipIf(!orthancAvailable)('what is stored while home is away', () => {
   test('is seen at once and reaches home as it was sent, although the proxy is killed in between', async () => {
     await using cleanup = new AsyncDisposableStack()
-    const dataDir = await mkdtemp(join(tmpdir(), 'spool-'))
-    cleanup.defer(() => rm(dataDir, { recursive: true, force: true }))
+    const { path: dataDir, remove } = await dataDirectory()
+    cleanup.defer(remove)
     await using federation = await startFederation({ proxy: { dataDir }, config: { store: { spool: true } } })
     const { north, south, ask, datasets } = federation
     await north.kill()

@@ -19,7 +19,7 @@ const config = {
 test.skipIf(!browserAvailable)('replication is watched, paused and resumed in a browser', async () => {
   const proxy = open.use(await startProxy({ config }))
   const { page, errors } = await open.use(await openBrowser()).newPage()
-  page.setDefaultTimeout(10_000)
+  page.setDefaultTimeout(60_000)
   await page.goto(`${proxy.url}/ui/replication`)
   await page.getByText('Every cluster has what it is to have').waitFor()
 

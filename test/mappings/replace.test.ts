@@ -2,7 +2,7 @@ import { chmod, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { replaceMappingsFile } from '../../src/mappings/replace.ts'
-import { temporaryFolder } from '../support/database.ts'
+import { temporaryFolder } from '../support/folders.ts'
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let path: string

@@ -5,8 +5,8 @@ import { noLog } from '../../src/core/telemetry.ts'
 import { parseMappings } from '../../src/link/mappings.ts'
 import { createMappings } from '../../src/mappings/service.ts'
 import { shippedMappings } from '../../src/mappings/shipped.ts'
-import { temporaryFolder } from '../support/database.ts'
 import { FakeClock, turn } from '../support/fake-clock.ts'
+import { temporaryFolder } from '../support/folders.ts'
 
 const tables = (value: string) => JSON.stringify({ specialty: [{ rule: 1, when: {}, gives: value }] })
 

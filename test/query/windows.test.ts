@@ -82,9 +82,9 @@ describe('windows of dates', () => {
         const ranges = asked.map((window) => window.split('-') as [string, string]).toReversed()
         expect(ranges[0]?.[0]).toBe('20100101')
         expect(ranges.at(-1)?.[1]).toBe('20260301')
-        for (const [index, [from]] of ranges.entries()) {
-          if (index > 0) expect(from).toBe(dayAfter(ranges[index - 1]?.[1] ?? ''))
-        }
+        // Thousands of windows: one assertion for each of them would take seconds.
+        const misplaced = ranges.filter(([from], index) => index > 0 && from !== dayAfter(ranges[index - 1]?.[1] ?? ''))
+        expect(misplaced).toEqual([])
       }),
       { numRuns: 200 },
     )

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { dataDirectory, temporaryFolder } from './folders.ts'
 
 const root = resolve(import.meta.dirname, '../..')
 /** Ends its child when the thread that started it dies, however that happens. */
@@ -93,7 +93,7 @@ const endOf = (child: ChildProcess): Promise<Ending> =>
 export interface ProxyOptions extends RunOptions {
   /** The configuration file's content; absent: the demo. `listen.port` defaults to a free one. */
   readonly config?: object
-  /** Kept after the end, for starting again on it; absent: a folder of its own, removed at the end. */
+  /** Kept after the end, for starting again on it; absent: its own with an empty database, removed at the end. */
   readonly dataDir?: string
   /** Further arguments of `serve`. */
   readonly args?: readonly string[]
@@ -106,18 +106,18 @@ export interface Proxy extends Running {
 
 /** Starts the proxy as its users do, `node src/main.ts serve`, on a free port; resolves once it listens. */
 export const startProxy = async (options: ProxyOptions = {}): Promise<Proxy> => {
-  const own = await mkdtemp(join(tmpdir(), 'dicomweb-link-proxy-'))
-  const dataDir = options.dataDir ?? join(own, 'data')
+  const own = await (options.dataDir ? temporaryFolder() : dataDirectory())
+  const dataDir = options.dataDir ?? own.path
   const args = ['--max-semi-space-size=8', 'src/main.ts', 'serve', '--data-dir', dataDir, ...(options.args ?? [])]
   if (options.config) {
-    const file = join(own, 'config.json')
+    const file = join(own.path, 'config.json')
     await writeFile(file, JSON.stringify({ listen: { host: '127.0.0.1', port: 0 }, ...options.config }))
     args.push('--config', file)
   } else {
     args.push('--port', '0')
   }
   const running = run(process.execPath, args, options)
-  void running.ended.finally(() => rm(own, { recursive: true, force: true }))
+  void running.ended.finally(own.remove)
   try {
     const [, url = ''] = await running.says(/listening on (http:\/\/\S+:\d+)/)
     return { ...running, url }
