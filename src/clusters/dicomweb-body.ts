@@ -1,5 +1,6 @@
 import { pipeline, Readable, type Transform } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
+import { blocks } from '../core/blocks.ts'
 import { slabs } from '../core/slabs.ts'
 import type { Incoming } from './dicomweb-incoming.ts'
 
@@ -55,7 +56,7 @@ export class Body implements AsyncIterable<Uint8Array> {
 
   /** In memory of its own; the chunks are given back. */
   #joined(chunks: readonly Buffer[]): Buffer {
-    const bytes = Buffer.allocUnsafeSlow(chunks.reduce((sum, { length }) => sum + length, 0))
+    const bytes = blocks.take(chunks.reduce((sum, { length }) => sum + length, 0))
     let at = 0
     for (const chunk of chunks) {
       at += chunk.copy(bytes, at)

@@ -14,6 +14,11 @@ export interface Repeatable {
   readonly chunks: readonly Uint8Array[]
 }
 
+/** What it was made of has been lent for it. */
+export interface Repeated extends Repeatable {
+  readonly source: InHand
+}
+
 interface Known {
   readonly who: string
   readonly again: NonNullable<InHand['again']>
@@ -39,19 +44,21 @@ export class Repeats {
   }
 
   /** `undefined` at once for a request that is not known. */
-  find(incoming: IncomingMessage): Promise<Repeatable | undefined> | undefined {
+  find(incoming: IncomingMessage): Promise<Repeated | undefined> | undefined {
     const request = requestOf(incoming)
     if (request === undefined) return undefined
     const known = this.#requests.get(request)
     return known && this.#answerTo(request, known, incoming)
   }
 
-  async #answerTo(request: string, { who, again }: Known, incoming: IncomingMessage): Promise<Repeatable | undefined> {
+  async #answerTo(request: string, { who, again }: Known, incoming: IncomingMessage): Promise<Repeated | undefined> {
     const principal = await this.#authenticate({ get: headersOf(incoming) }).catch(() => undefined)
     if (principal === undefined || who !== whoIs(principal)) return undefined
     const source = again()
     const last = source && this.#answers.get(source)
-    return last?.request === request ? last.answer : undefined
+    if (source && last?.request === request) return { ...last.answer, source }
+    source?.lending.done()
+    return undefined
   }
 
   /** To be called when an answer is complete; `headers` when they were not set but written. */

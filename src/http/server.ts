@@ -10,10 +10,11 @@ import type { Log } from '../core/telemetry.ts'
 import type { Authenticate } from './auth.ts'
 import type { Bindings, Env, Exchange } from './context.ts'
 import { type OpenExchange, openExchange } from './exchange.ts'
+import { wholeStream } from './in-hand.ts'
 import { type FrameAsked, Likes } from './likes.ts'
 import type { Metrics } from './metrics.ts'
 import { problemResponse } from './problem.ts'
-import { type Repeatable, Repeats } from './repeats.ts'
+import { type Repeated, Repeats } from './repeats.ts'
 import { send, sendWhole } from './send.ts'
 import { refuseUnreadable, type Unreadable } from './unreadable.ts'
 
@@ -94,7 +95,11 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
   const open = (incoming: IncomingMessage, outgoing: ServerResponse) => {
     const exchange = openExchange(incoming, outgoing, { requestTimeoutMs, idleMs, log, metrics })
     running.add(exchange)
-    outgoing.once('close', () => running.delete(exchange))
+    outgoing.once('close', () => {
+      running.delete(exchange)
+      // Nothing of it will be written any more.
+      exchange.stream?.source?.lending.done()
+    })
     return exchange
   }
 
@@ -119,12 +124,13 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
     await respond(incoming, outgoing)
   }
 
-  const answerAgain = async (bindings: Bindings, found: Promise<Repeatable | undefined>): Promise<void> => {
+  const answerAgain = async (bindings: Bindings, found: Promise<Repeated | undefined>): Promise<void> => {
     const repeated = await found
     if (!repeated) return answer(bindings)
     closesWhenDraining(bindings.outgoing)
-    Object.assign(bindings.exchange, { route: repeated.route, principal: repeated.principal })
-    await sendWhole(repeated.headers, repeated.chunks, bindings, { idleMs, log })
+    const { route, principal, headers, chunks, source } = repeated
+    Object.assign(bindings.exchange, { route, principal, stream: { ...wholeStream(chunks, 0), source } })
+    await sendWhole(headers, chunks, bindings, { idleMs, log })
   }
 
   const answerLikewise = async (bindings: Bindings, asked: FrameAsked): Promise<void> => {

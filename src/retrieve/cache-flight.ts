@@ -17,7 +17,11 @@ export class Flight<T> {
 
   constructor(study: Uid, fetch: (signal: AbortSignal) => Promise<Answer<T>>) {
     this.study = study
-    this.answer = fetch(this.#cancel.signal)
+    // Lent to the flight itself until it is lent to those who wait, since it may be dropped before that.
+    this.answer = fetch(this.#cancel.signal).then((answer) => {
+      answer.inHand?.lending.given()
+      return answer
+    })
     this.answer.then(
       ({ inHand }) => {
         this.#over = inHand !== undefined
@@ -32,17 +36,24 @@ export class Flight<T> {
     return this.#cancel.signal.aborted
   }
 
-  /** Throws what the fetch throws. `undefined` when the answer is not in memory and somebody else has it. */
+  /**
+   * Throws what the fetch throws. What is in memory has been lent. `undefined` when the answer is not in memory and
+   * somebody else has it.
+   */
   async join(signal: AbortSignal): Promise<Answer<T> | undefined> {
     this.#waiting++
+    let own: Answer<T> | undefined
     try {
       const answer = await untilAborted(this.answer, signal)
+      own = answer
       signal.throwIfAborted()
+      answer.inHand?.lending.given()
       if (answer.inHand) return answer
       return this.#over ? undefined : this.#handOver(answer, signal)
     } finally {
       this.#waiting--
       if (this.#waiting === 0 && !this.#over) this.#cancel.abort(signal.reason)
+      if (this.#waiting === 0) own?.inHand?.lending.done()
     }
   }
 

@@ -39,7 +39,10 @@ export class KeptAnswers {
       ttl: keptMs,
       ttlResolution: 0,
       perf: clock,
-      dispose: ({ study }, key) => this.#forgetKey(study, key),
+      dispose: ({ study, inHand }, key) => {
+        this.#forgetKey(study, key)
+        inHand.lending.dropped()
+      },
     })
   }
 

@@ -54,7 +54,9 @@ export class Shared<T> {
 
   #hit({ key, resource }: Asked): InHand | undefined {
     const inHand = this.#deps.kept.get(key)
-    if (inHand) this.#deps.telemetry.cacheAsked(resource, 'hit')
+    if (!inHand) return undefined
+    this.#deps.telemetry.cacheAsked(resource, 'hit')
+    inHand.lending.given()
     return inHand
   }
 

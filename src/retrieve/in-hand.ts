@@ -1,4 +1,5 @@
 import xxhash from 'xxhash-wasm'
+import { blocks } from '../core/blocks.ts'
 import { slabs } from '../core/slabs.ts'
 import type { Part } from '../dicom/multipart.ts'
 
@@ -21,6 +22,41 @@ export interface InHand {
   readonly digest: string
   /** The same for who asks again, while it is kept; absent when it is not. */
   readonly again?: () => InHand | undefined
+  readonly lending: Lending
+}
+
+/**
+ * Who may still look at what is in memory. When it is not kept any more, and all whom it was given to have said that
+ * they are done, its memory is used again. Who says nothing keeps it from that, and does no other harm.
+ */
+export class Lending {
+  readonly #free: () => void
+  #borrowers = 0
+  #isDropped = false
+
+  constructor(free: () => void) {
+    this.#free = free
+  }
+
+  given(): void {
+    this.#borrowers++
+  }
+
+  /** By who got it, once, when nobody will look at it any more on their behalf. */
+  done(): void {
+    this.#borrowers--
+    this.#settle()
+  }
+
+  /** It will not be given to anybody else. */
+  dropped(): void {
+    this.#isDropped = true
+    this.#settle()
+  }
+
+  #settle(): void {
+    if (this.#isDropped && this.#borrowers === 0) this.#free()
+  }
 }
 
 const { create64 } = await xxhash()
@@ -33,7 +69,8 @@ export function inHandOf(pieces: readonly Piece[]): InHand {
     for (const chunk of piece.chunks) hash.update(chunk)
     length += piece.length
   }
-  return { pieces, length, digest: hash.digest().toString(16).padStart(16, '0') }
+  const lending = new Lending(() => blocks.give(pieces.flatMap(({ chunks }) => chunks)))
+  return { pieces, length, lending, digest: hash.digest().toString(16).padStart(16, '0') }
 }
 
 /**

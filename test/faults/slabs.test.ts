@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { createCipheriv, createHash } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -147,6 +148,55 @@ it('frames asked for by several at once, and again, while studies are retrieved,
   await Promise.all(readers())
   expect(archive.seen.filter(({ url }) => url.includes('/frames/'))).toHaveLength(frames.size)
 })
+
+it('frames that a slow client has yet to take stay as they are, while the cache drops them for others', async () => {
+  const made = noisy(madeUid(), madeUid(), 1)
+  const frames = Array.from({ length: 24 }, () => noise(++seeds, 700_000))
+  const archive = await startArchive(made)
+  const path = (index: number) => `${pathOf(made)}/frames/${index + 1}`
+  for (const [index, frame] of frames.entries()) {
+    archive.on(path(index), bytes('multipart/related; type="application/octet-stream"; boundary=b', messageOf([frame])))
+  }
+  archives = { north: archive }
+  site = await startSite(archives, { cacheBytes: 6_000_000 })
+  const slow = frames.slice(0, 12)
+  using client = askedAtOnce(slow.map((_, index) => path(index)))
+  await expect.poll(() => archive.seen.filter(({ url }) => url.includes('/frames/')).length).toBe(slow.length)
+  const accept = 'multipart/related; type="application/octet-stream"; transfer-syntax=*'
+  for (let index = slow.length; index < frames.length; index++) {
+    expect(digestsOf(await retrieved(path(index), accept))).toEqual(digestsOf([frames[index] as Buffer]))
+  }
+  expect((await client.bodies(slow.length)).map(digestOf)).toEqual(slow.map(digestOf))
+})
+
+/** A client that asks for all of it on one connection, and takes nothing before it is told to. */
+function askedAtOnce(paths: readonly string[]) {
+  const { hostname, port, pathname } = new URL(site.dicomweb)
+  const accept = 'application/octet-stream; transfer-syntax=*'
+  const socket = connect(Number(port), hostname)
+  socket.pause()
+  const requests = paths.map(
+    (path) => `GET ${pathname}${path} HTTP/1.1\r\nHost: ${hostname}\r\nAccept: ${accept}\r\n\r\n`,
+  )
+  socket.write(requests.join(''))
+  const bodies = async (count: number) => {
+    const taken: Buffer[] = []
+    let buffer = Buffer.alloc(0)
+    for await (const chunk of socket) {
+      buffer = Buffer.concat([buffer, chunk as Buffer])
+      for (;;) {
+        const begin = buffer.indexOf('\r\n\r\n') + 4
+        const length = Number(/content-length: (\d+)/i.exec(buffer.toString('latin1', 0, begin))?.[1])
+        if (begin < 4 || buffer.length < begin + length) break
+        taken.push(Buffer.from(buffer.subarray(begin, begin + length)))
+        buffer = buffer.subarray(begin + length)
+      }
+      if (taken.length === count) return taken
+    }
+    throw new Error(`the connection ended after ${taken.length} answers`)
+  }
+  return { bodies, [Symbol.dispose]: () => void socket.destroy() }
+}
 
 it('studies of an archive that is asked by TLS come byte for byte', async () => {
   using certificate = selfSigned()

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Cluster } from '../../src/clusters/cluster.ts'
 import type { Audience } from '../../src/core/audience.ts'
+import { blocks } from '../../src/core/blocks.ts'
+import { chained } from '../../src/core/chained.ts'
 import { LinkError } from '../../src/core/errors.ts'
 import { withRequest } from '../../src/core/request-context.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
@@ -405,6 +407,52 @@ describe('an answer that is too large', () => {
     const kept = await cached.frames(frameOf({ frames: [streamed + 1] }), as())
     expect(kept.inHand).toBeDefined()
   })
+})
+
+describe('the memory of an answer', () => {
+  const roomy = { maxBytes: 8 * 64 * 1024 }
+
+  /** An answer in a block, and whether that has been given back: taking blocks shows it. */
+  function inBlock() {
+    const block = blocks.take(50_000).fill(1)
+    const source = { held: [block], length: block.length, contentType: 'image/jpeg', body: chained([block]) }
+    return { parts: chained([source]), buffer: block.buffer }
+  }
+  const freed = () => new Set(Array.from({ length: 20 }, () => blocks.take(50_000).buffer))
+
+  it('is used again when it is not kept any more and all who got it are done', async () => {
+    const { inner, cached } = setup(roomy)
+    const { parts, buffer } = inBlock()
+    inner.onParts = async () => answered(parts)
+    const answers = [await cached.frames(frameOf(), as()), await cached.frames(frameOf(), as())]
+    answers[0]?.inHand?.lending.done()
+    cached.forget(target.study)
+    expect(freed()).not.toContain(buffer)
+    answers[1]?.inHand?.lending.done()
+    expect(freed()).toContain(buffer)
+  })
+
+  it('is not, as long as it is kept', async () => {
+    const { inner, cached } = setup(roomy)
+    const { parts, buffer } = inBlock()
+    inner.onParts = async () => answered(parts)
+    ;(await cached.frames(frameOf(), as())).inHand?.lending.done()
+    expect(freed()).not.toContain(buffer)
+  })
+
+  it.each(Array.from({ length: 40 }, (_, turns) => turns))(
+    'is not, before it is given to who waits, when it is dropped %i turns after it came',
+    async (turns) => {
+      const { inner, cached } = setup(roomy)
+      const { parts, buffer } = inBlock()
+      inner.onParts = async () => answered(parts)
+      const asked = cached.frames(frameOf(), as())
+      for (let turn = 0; turn < turns; turn++) await undefined
+      cached.forget(target.study)
+      await asked
+      expect(freed()).not.toContain(buffer)
+    },
+  )
 })
 
 describe('a study that changed', () => {
