@@ -46,7 +46,6 @@ export const claimHome = (db: Queries, study: Uid, site: string): Promise<void> 
     if (await hasHome(db, study)) return
     await db.transaction(async (tx) => {
       const before = await lockStudy(tx, study, site)
-      if (before.snapshot.homeSite) return
       const theirs = { ...before.snapshot, homeSite: { site, at: before.now } }
       await write(tx, before, { theirs, who: site })
     })

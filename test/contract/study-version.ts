@@ -47,6 +47,12 @@ export function studyVersionContract(db: () => Database, other: () => Database):
       expect(await versionOf(db(), study)).toEqual({ north: 3, south: Number.MAX_SAFE_INTEGER, west: 4, east: 2 })
     })
 
+    it('is joined by two proxies at the same time with all that they join', async () => {
+      const joins = Array.from({ length: 40 }, (_, n) => joinVersion(n % 2 ? db() : other(), study, { [`s${n}`]: 1 }))
+      await Promise.all(joins)
+      expect(Object.keys(await versionOf(db(), study))).toHaveLength(40)
+    })
+
     it('that is joined with what it has already is no change', async () => {
       await joinVersion(db(), study, { north: 3 })
       const [before] = await changes()

@@ -50,6 +50,9 @@ describe('of what sites tell of a study', () => {
     const both = merged({ comments: [one, two] }, { comments: [two, other] })
     expect(both.comments).toEqual([one, other, two])
     expect(commentsAdded(merged({ comments: [one] }), both)).toEqual([other, two])
+    // Whatever the order in which its members were read.
+    const { text, ...rest } = one
+    expect(merged(both, { comments: [{ text, ...rest }] }).comments).toEqual(both.comments)
   })
 
   it('comments that a site gave one number are both kept', () => {
