@@ -91,8 +91,7 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
       await replication.request(studies)
     }
     const delivered = async (studies: readonly Uid[]) => void (linking && (await stored(studies)))
-    const delivery =
-      config === configured ? undefined : await openDelivery(config, { ...located, retrieve, delivered })
+    const delivery = config === configured ? undefined : await openDelivery(config, { ...located, retrieve, delivered })
     if (delivery) resources.adopt(delivery, (it) => it.stop())
     replication.start()
     linking?.pulls.start()

@@ -49,7 +49,7 @@ export type SnapshotOf = (study: Uid) => Promise<LinkSnapshot>
 /** What a peer was told last of a study. */
 export interface Told {
   readonly version: Version
-  /** Digest of the SOP Instance UIDs, as {@link import('./manifest.ts').uidsDigest} makes it. */
+  /** As `uidsDigest` of `manifest.ts` makes it of the SOP Instance UIDs. */
   readonly manifest: string
 }
 

@@ -39,7 +39,7 @@ export function createReceive(deps: ReceiveDependencies) {
     requireOrigin(notice, peer)
     if (notice.hops.includes(site) || notice.hops.length > notice.maxHops) return unkept(notice, 'IGNORED_LOOP')
     const bodyDigest = createHash('sha256').update(body).digest('hex')
-    const known = await known_(notice, bodyDigest)
+    const known = await knownOf(notice, bodyDigest)
     if (known) return { receipt: known, isNew: false }
     if (await isStale(notice)) return unkept(notice, 'STALE')
     const receipt = await notices.accept(notice, { bodyDigest, queue: pullQueueOf(notice.origin) })
@@ -55,7 +55,7 @@ export function createReceive(deps: ReceiveDependencies) {
     requirePeer(peers, origin)
   }
 
-  async function known_({ noticeId, origin }: StudyUpdateNotice, bodyDigest: string): Promise<Receipt | undefined> {
+  async function knownOf({ noticeId, origin }: StudyUpdateNotice, bodyDigest: string): Promise<Receipt | undefined> {
     const known = await notices.find(noticeId)
     if (!known || (known.origin === origin && known.bodyDigest === bodyDigest)) return known?.receipt
     throw new LinkError(
