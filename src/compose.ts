@@ -15,6 +15,7 @@ import { queryServiceOf } from './compose/query.ts'
 import { replicationOf } from './compose/replicate.ts'
 import { retrieveServiceOf } from './compose/retrieve.ts'
 import { deliverAll, deliveryOf, spoolOf, withSpool } from './compose/spool.ts'
+import { sweeperOf } from './compose/sweep.ts'
 import { type ClusterConfig, type Config, spoolId } from './config/schema.ts'
 import { keysWithoutEffect } from './config/without-effect.ts'
 import { systemClock as clock } from './core/clock.ts'
@@ -96,6 +97,9 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
     replication.start()
     linking?.pulls.start()
     delivery?.start()
+    const sweeper = sweeperOf(config, { ...located, peers, replication })
+    if (sweeper) resources.adopt(sweeper, (it) => it.stop())
+    sweeper?.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
     const tell = (study: Uid) => replication.request([study])

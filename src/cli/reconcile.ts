@@ -37,7 +37,8 @@ export const reconcileCommand = (console: Console): Command =>
         '',
         'Every study of home and of every linked cluster is looked at. A linked cluster with "updates: all" is to hold',
         'all of every study of which home holds something, one with "updates: holders", and home itself, all of the',
-        'studies of which they hold something. Third parties are neither read nor written. Nothing is ever deleted.',
+        'studies of which they hold something. Third parties are neither read nor written, and other sites that are',
+        'linked by their proxies see to it themselves. Nothing is ever deleted.',
         '',
         'What is missing is sent at once, by this command itself, not through the queue of a running proxy: when it ends',
         'it is certain what became of it. It may run beside a proxy, which then sends nothing twice. Embedded clusters',
@@ -107,8 +108,11 @@ function partiesOf(configured: Configured, only: string | undefined): Party[] {
   )
   if (only !== undefined && !updates.has(only)) throw badRequest(`--cluster: the configuration has no cluster ${only}`)
   if (only !== undefined && updates.get(only) === 'none') throw badRequest(`--cluster: ${only} takes no updates`)
+  if (configured.some(({ id, isPeer }) => isPeer && id === only)) {
+    throw badRequest(`--cluster: ${only} is another site; running proxies compare what they have by themselves`)
+  }
   return configured
-    .filter(({ role }) => role !== 'thirdParty')
+    .filter(({ role, isPeer }) => role !== 'thirdParty' && !isPeer)
     .map(({ id, constrained, open }) => ({
       id,
       updates: only === undefined || only === id ? (updates.get(id) ?? 'none') : 'none',

@@ -43,5 +43,13 @@ const keepOpen = (whole: DateRange, part: Required<DateRange>, at: { first: bool
   ...((!at.last || whole.to !== undefined) && { to: part.to }),
 })
 
+/** What two ranges have in common, if anything. */
+export function overlapOf(a: DateRange, b: DateRange): DateRange | undefined {
+  const from = [a.from ?? '', b.from ?? ''].sort().at(-1) ?? ''
+  const to = [a.to ?? '99999999', b.to ?? '99999999'].sort()[0] ?? ''
+  if (from > to) return undefined
+  return { ...(from !== '' && { from }), ...(to !== '99999999' && { to }) }
+}
+
 /** Whether a date, `YYYYMMDD`, lies in a range. */
 export const isWithin = (date: string, { from = '', to = '99999999' }: DateRange): boolean => date >= from && date <= to

@@ -6,7 +6,7 @@ import { tag } from '../dicom/tags.ts'
 import { plainDate } from '../dicom/temporal.ts'
 import type { Cluster, SearchAnswer, SearchRequest } from './cluster.ts'
 import { askAlone } from './fan-out.ts'
-import { isWithin, splitRange, yearRanges } from './ranges.ts'
+import { isWithin, overlapOf, splitRange, yearRanges } from './ranges.ts'
 
 /** Rows of some studies, and how far the walk has come. */
 export interface StudyStep {
@@ -22,6 +22,8 @@ export interface StudyWalkOptions {
   readonly includeFields: readonly Tag[]
   /** Rows of one answer at most; studies of a day beyond it are a gap. */
   readonly maxRows: number
+  /** Only studies of these dates, those without one among them when it has no beginning; absent: all. */
+  readonly dates?: DateRange
   readonly clock: Clock
   readonly signal: AbortSignal
 }
@@ -38,9 +40,11 @@ export async function* walkStudyRows(
   options: StudyWalkOptions,
 ): AsyncGenerator<StudyStep, void, undefined> {
   const ask = askerOf(cluster, options.clock, options.signal)
-  const ranges = yearRanges(options.clock.now())
+  const { dates = {}, clock } = options
+  const ranges = yearRanges(clock.now()).flatMap((range) => overlapOf(range, dates) ?? [])
   const share = 1 / (ranges.length + 1)
-  const left: Part[] = [{ share, undated: true }, ...ranges.toReversed().map((range) => ({ share, range }))]
+  const undated: Part[] = dates.from === undefined ? [{ share, undated: true }] : []
+  const left: Part[] = [...undated, ...ranges.toReversed().map((range) => ({ share, range }))]
   let progress = 0
   for (let part = left.pop(); part; part = left.pop()) {
     const found = await searchPart(cluster, ask, part, options)

@@ -8,6 +8,8 @@ import { type Database, openDatabase } from '../db/connect.ts'
 export interface CommandCluster extends Pick<ClusterConfig, 'id' | 'role' | 'updates'> {
   /** To be asked only with what narrows to a patient or a study. */
   readonly constrained: boolean
+  /** The proxy of another site. */
+  readonly isPeer: boolean
   /** Throws `LinkError` `config` when it cannot be had, as an embedded one in use by a running proxy. */
   open(): Promise<Cluster>
 }
@@ -36,6 +38,7 @@ export function clustersForCommand(config: Config): CommandClusters {
       role: cluster.role,
       updates: cluster.updates,
       constrained: cluster.constrained,
+      isPeer: cluster.link !== undefined,
       open: async () => resources.adopt(await open(cluster), (it) => it.close()),
     })),
     [Symbol.asyncDispose]: () => resources.disposeAsync(),

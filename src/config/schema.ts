@@ -186,6 +186,10 @@ const file = z.strictObject({
     .strictObject({
       /** A study that could not be brought to a cluster for this long is a dead letter. */
       giveUpAfterMs: z.int().min(1).max(yearMs).default(604_800_000),
+      /** How often archives are looked through for what replication has missed; 0: never. */
+      sweepEveryMs: z.int().min(0).max(yearMs).default(21_600_000),
+      /** Studies of the sample that each sweep looks at beside the newest. */
+      sweepStudies: z.int().min(0).max(1_000_000).default(1000),
       /** Classes whose instances stay where they are: UIDs, or keywords of the Secondary Capture classes. */
       stays: z
         .array(z.string().regex(/^([0-9.]{1,64}|[A-Za-z]{1,64})$/, 'a SOP Class UID, or the keyword of one'))

@@ -239,3 +239,12 @@ export const linkAudit = pgTable(
   },
   (table) => [primaryKey({ columns: [table.studyInstanceUID, table.version, table.ordinal] })],
 )
+
+/** The sweeps of the clusters for what replication has missed: one row. */
+export const sweepTurn = pgTable('sweep_turn', {
+  name: text('name').primaryKey(),
+  /** When the last one began; a later one is not begun before its time, by whichever proxy. */
+  startedAt: at('started_at').notNull(),
+  /** The day before which the next sample begins, `YYYYMMDD`. */
+  before: text('before'),
+})

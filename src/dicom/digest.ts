@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Uid } from './uid.ts'
 
 /**
  * SHA-256, in lower-case hexadecimal, over the dataset of a Part 10 file as it is encoded: everything from
@@ -31,3 +32,9 @@ async function* observed(body: AsyncIterable<Uint8Array>, offset: number, see: (
     yield chunk
   }
 }
+
+/** By which two sites compare what they hold of a study: SHA-256 in hex over the sorted UIDs, joined by line feeds. */
+export const uidsDigest = (instances: Iterable<Uid>): string =>
+  createHash('sha256')
+    .update([...instances].sort().join('\n'))
+    .digest('hex')

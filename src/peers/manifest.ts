@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import type { Target } from '../clusters/cluster.ts'
 import type { ListedInstance } from '../clusters/inventory.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
@@ -35,11 +34,5 @@ export function promisedBy(study: Uid, notices: readonly { readonly series: read
   }
   return promised
 }
-
-/** By which two sites compare what they hold of a study: SHA-256 in hex over the sorted UIDs, joined by line feeds. */
-export const uidsDigest = (instances: Iterable<Uid>): string =>
-  createHash('sha256')
-    .update([...instances].sort().join('\n'))
-    .digest('hex')
 
 const compare = (a: string, b: string): number => (a < b ? -1 : Number(a > b))

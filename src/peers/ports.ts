@@ -49,7 +49,7 @@ export type SnapshotOf = (study: Uid) => Promise<LinkSnapshot>
 /** What a peer was told last of a study. */
 export interface Told {
   readonly version: Version
-  /** As `uidsDigest` of `manifest.ts` makes it of the SOP Instance UIDs. */
+  /** As `uidsDigest` of `dicom/digest.ts` makes it of the SOP Instance UIDs. */
   readonly manifest: string
 }
 

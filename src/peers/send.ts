@@ -4,10 +4,11 @@ import type { Cluster } from '../clusters/cluster.ts'
 import { listInstances } from '../clusters/inventory.ts'
 import type { Clock } from '../core/clock.ts'
 import { ClusterError } from '../core/outcome.ts'
+import { uidsDigest } from '../dicom/digest.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type StudyUpdateNotice, type Trigger, writeNotice } from '../link/notice.ts'
 import type { Receipt } from '../link/receipt.ts'
-import { manifestOf, type Travels, uidsDigest } from './manifest.ts'
+import { manifestOf, type Travels } from './manifest.ts'
 import type { SnapshotOf, TellingMemory, Told, Versions } from './ports.ts'
 
 /** The link API of a peer, `clusters/link-client.ts` behind it. Methods throw `ClusterError`. */

@@ -21,6 +21,7 @@ import { noticesContract } from './notices.ts'
 import { outboxContract } from './outbox.ts'
 import { peerMemoryContract } from './peer-memory.ts'
 import { studyVersionContract } from './study-version.ts'
+import { sweepsContract } from './sweeps.ts'
 
 const uid = (n: number): Uid => parseUid(`1.2.3.${n}`, 'test')
 const minute = 60_000
@@ -52,6 +53,7 @@ export function databaseContract(
     linkStoreContract(db, () => opened.other)
     linkSnapshotContract(db, () => opened.other)
     studyVersionContract(db, () => opened.other)
+    sweepsContract(db, () => opened.other)
     noticesContract(db, () => opened.other)
     peerMemoryContract(db, () => opened.other)
   })

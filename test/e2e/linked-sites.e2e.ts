@@ -36,8 +36,10 @@ class Site {
     this.#options = options
   }
 
-  async start(): Promise<void> {
-    this.#proxy = await startProxy(this.#options)
+  /** `replication`: as the configuration has it. */
+  async start(replication: object = {}): Promise<void> {
+    const { dataDir, config } = this.#options
+    this.#proxy = await startProxy({ dataDir, config: { ...config, replication } })
   }
 
   async kill(): Promise<void> {
@@ -223,13 +225,11 @@ describe.skipIf(!orthancAvailable)('two linked sites', () => {
   test('what was deleted at one on purpose does not come back, and everything else does', async () => {
     const [gone, added] = [images[0] as MadeInstance, madeInstance({ study })]
     const { archive } = sites.south
-    const found = await archive.rest('/tools/lookup', { method: 'POST', body: gone.instance })
-    const [{ ID = '' } = {}] = (await found.json()) as { ID?: string }[]
     const body = JSON.stringify({ studyInstanceUID: study, sopInstanceUIDs: [gone.instance] })
     const headers = { 'content-type': 'application/json' }
     const buried = await sites.south.ask('/link/v1/tombstones', { method: 'POST', headers, body })
     expect(buried.ok, await buried.text()).toBe(true)
-    await archive.rest(`/instances/${ID}`, { method: 'DELETE' })
+    await remove(archive, gone)
     await store('north', added)
     await holds('south', study, ...images.slice(1), report, added)
     await quiet()
@@ -275,6 +275,20 @@ describe.skipIf(!orthancAvailable)('two linked sites', () => {
     await quiet()
   })
 
+  test('what one has lost, and what came into one by another way, is found by a sweep', async () => {
+    const made = madeInstance({ study: madeUid() })
+    const [lost, kept] = [madeInstance({ study: madeUid() }), madeInstance({ study: madeUid() })]
+    await store('south', lost, kept)
+    for (const it of [lost, kept]) await holds('north', it.study, it)
+    await quiet()
+    await sites.south.kill()
+    await remove(sites.north.archive, lost)
+    await sites.south.archive.load([made.bytes])
+    await sites.south.start({ sweepEveryMs: 1000 })
+    for (const it of [made, lost, kept]) await holds('north', it.study, it)
+    await quiet()
+  })
+
   test('a site speaks for itself alone', async () => {
     const notice = { study: study as Uid, origin: 'east' }
     const answer = await send('south', notice)
@@ -283,6 +297,12 @@ describe.skipIf(!orthancAvailable)('two linked sites', () => {
     expect((await send('nobody', notice)).status).toBe(401)
   })
 })
+
+async function remove(archive: Orthanc, { instance }: MadeInstance): Promise<void> {
+  const found = await archive.rest('/tools/lookup', { method: 'POST', body: instance })
+  const [{ ID = '' } = {}] = (await found.json()) as { ID?: string }[]
+  await archive.rest(`/instances/${ID}`, { method: 'DELETE' })
+}
 
 async function digestOf(bytes: Uint8Array): Promise<string> {
   const { header, body } = await sniffInstance(once(bytes), { maxHeaderBytes: 65_536 })
