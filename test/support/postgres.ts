@@ -1,4 +1,4 @@
-import { execFile, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -16,6 +16,10 @@ export interface PostgresServer {
   createDatabase(): Promise<string>
   /** The server process; not to be killed while another test uses it. */
   readonly pid: number
+  /** Ends as in a crash: what was committed is there after `restart`. */
+  kill(): Promise<void>
+  /** On the same port, with the same data; resolves when it takes connections. */
+  restart(): Promise<void>
   /** From now on no process of it does anything, though connections stay open, until `resume`. */
   pause(): void
   resume(): void
@@ -42,35 +46,56 @@ export async function startPostgres(): Promise<PostgresServer> {
   await promisify(execFile)(join(binaries, 'initdb'), initdb, { ...serverUser, cwd: folder })
   const port = await freePort()
   const settings = ['fsync=off', 'unix_socket_directories=', `port=${port}`, 'listen_addresses=127.0.0.1']
-  const child = spawn(join(binaries, 'postgres'), ['-D', data, ...settings.flatMap((it) => ['-c', it])], {
-    ...serverUser,
-    cwd: folder,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  const args = ['-D', data, ...settings.flatMap((it) => ['-c', it])]
+  const launch = async (): Promise<ChildProcess> => {
+    const started = spawn(join(binaries, 'postgres'), args, {
+      ...serverUser,
+      cwd: folder,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    await ready(started.stderr)
+    return started
+  }
+  const end = async (signal: NodeJS.Signals) => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const gone = once(child, 'exit')
+    child.kill(signal)
+    await gone
+  }
+  let child = await launch()
   const killAtExit = () => child.kill('SIGKILL')
   process.once('exit', killAtExit)
-  await ready(child.stderr)
-  const pid = child.pid ?? 0
-  const { pause, resume } = pausing(pid)
-  const stop = async () => {
-    process.off('exit', killAtExit)
-    resume()
-    const gone = once(child, 'exit')
-    child.kill('SIGINT')
-    await gone
-    await rm(folder, { recursive: true, force: true })
+  const { pause, resume } = pausing(() => child.pid ?? 0)
+  return {
+    createDatabase: () => createDatabase(port),
+    get pid() {
+      return child.pid ?? 0
+    },
+    pause,
+    resume,
+    // Immediate Shutdown: all of its processes end without putting anything in order.
+    kill: () => end('SIGQUIT'),
+    restart: async () => {
+      child = await launch()
+    },
+    stop: async () => {
+      process.off('exit', killAtExit)
+      resume()
+      await end('SIGINT')
+      await rm(folder, { recursive: true, force: true })
+    },
   }
-  return { createDatabase: () => createDatabase(port), pid, pause, resume, stop }
 }
 
 /** A server is many processes; the first one is stopped first, so that it makes no more of them. */
-function pausing(pid: number): Pick<PostgresServer, 'pause' | 'resume'> {
+function pausing(pidOf: () => number): Pick<PostgresServer, 'pause' | 'resume'> {
   const stopped: number[] = []
   const stopOne = (one: number) => {
     process.kill(one, 'SIGSTOP')
     stopped.push(one)
   }
   const pause = () => {
+    const pid = pidOf()
     stopOne(pid)
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
     for (const child of children) stopOne(Number(child))
