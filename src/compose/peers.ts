@@ -1,4 +1,5 @@
 import { LinkClient } from '../clusters/link-client.ts'
+import { type BytePace, storingAt } from '../clusters/paced.ts'
 import type { Config } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
 import { requestConverge } from '../db/converge-jobs.ts'
@@ -13,10 +14,10 @@ import type { Notices } from '../peers/ports.ts'
 import { pullQueueOf, pullTarget } from '../peers/pull.ts'
 import { noticeTarget, type Peer } from '../peers/send.ts'
 import { createPeersService, type PeersService } from '../peers/service.ts'
-import { createReplication, type Replication, type ReplicationTarget } from '../replicate/service.ts'
+import { createReplication, type PacedTarget, type Replication } from '../replicate/service.ts'
 import { updatesOf } from '../replicate/targets.ts'
 import { travelsUnless } from '../replicate/travels.ts'
-import { concurrencyFor, pace, queueOf, type ReplicationParts, refusalsOf } from './replicate.ts'
+import { concurrencyFor, pace, paceOf, queueOf, type ReplicationParts, refusalsOf } from './replicate.ts'
 
 /** Clusters that are proxies of other sites, and exchange updates with this one. */
 export const peersIn = ({ clusters }: Config) =>
@@ -27,12 +28,28 @@ export const peersIn = ({ clusters }: Config) =>
 /** Queues of what is pulled from them. */
 export const pullQueuesIn = (config: Config): string[] => peersIn(config).map(({ id }) => pullQueueOf(id))
 
+/** A peer with what replication may ask of it. */
+export interface OpenPeer extends Peer {
+  readonly atOnce: number
+  /** Of what is pulled from it. */
+  readonly pace: BytePace | undefined
+}
+
 /** The peers with connections to them, to be closed in the end. */
 export function openPeers(config: Config, { clusters, metrics: telemetry }: ReplicationParts) {
   const peers = peersIn(config).flatMap((configured) => {
     const [cluster, updates] = [clusters.get(configured.id), updatesOf(configured)]
     if (!cluster || updates === 'none') return []
-    return [{ cluster, updates, link: new LinkClient(configured, { site: config.site, clock, telemetry }) }]
+    const { updatesAtOnce: atOnce } = configured
+    return [
+      {
+        cluster,
+        updates,
+        atOnce,
+        pace: paceOf(configured),
+        link: new LinkClient(configured, { site: config.site, clock, telemetry }),
+      },
+    ]
   })
   return { peers, close: async () => void (await Promise.all(peers.map(({ link }) => link.close()))) }
 }
@@ -40,11 +57,12 @@ export function openPeers(config: Config, { clusters, metrics: telemetry }: Repl
 /** Where replication tells each peer of a study. */
 export const noticeTargetsOf = (
   { site, replication }: Config,
-  peers: readonly Peer[],
+  peers: readonly OpenPeer[],
   { db, clusters, index }: ReplicationParts,
-): ReplicationTarget[] =>
-  peers.map((peer) =>
-    noticeTarget(peer, {
+): PacedTarget[] =>
+  peers.map((peer) => ({
+    atOnce: peer.atOnce,
+    ...noticeTarget(peer, {
       site,
       home: clusters.home,
       versions: { of: (study) => versionOf(db, study) },
@@ -57,10 +75,10 @@ export const noticeTargetsOf = (
       found: (study, cluster) => index.rememberAll([{ study, cluster }]),
       clock,
     }),
-  )
+  }))
 
 export interface LinkingParts extends ReplicationParts {
-  readonly peers: readonly Peer[]
+  readonly peers: readonly OpenPeer[]
   /** Tells the peers, among others. */
   readonly replication: Replication
   /** Told when home has come to hold more of a study. Must not throw. */
@@ -81,9 +99,18 @@ export function linkingOf(config: Config, parts: LinkingParts): Linking {
     await requestConverge(db, study, [peer])
     parts.replication.wake()
   }
-  const targets = parts.peers.map(({ cluster }) =>
-    pullTarget(cluster, {
-      ...{ home, travels, log, tell, came: parts.came, notices: received, refusals: refusalsOf(db) },
+  const targets = parts.peers.map(({ cluster, atOnce, pace: bytePace }) => ({
+    atOnce,
+    ...pullTarget(cluster, {
+      ...{
+        home: storingAt(bytePace, home),
+        travels,
+        log,
+        tell,
+        came: parts.came,
+        notices: received,
+        refusals: refusalsOf(db),
+      },
       visitors: {
         mark: (study, instances, origin) => markVisitors(db, study, instances, origin),
         forget: (study, instances) => forgetVisitors(db, study, instances),
@@ -91,8 +118,8 @@ export function linkingOf(config: Config, parts: LinkingParts): Linking {
       buriedOf: (study) => tombstones.tombstonesOf(db, study),
       maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
     }),
-  )
-  const own = { ...pace, concurrency: concurrencyFor(targets.length) }
+  }))
+  const own = { ...pace, concurrency: concurrencyFor(targets) }
   const queue = queueOf(db, config.replication)
   const pulls = createReplication({ targets, queue, clock, log, telemetry: metrics, pace: own })
   const service = createPeersService({

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Cluster } from '../clusters/cluster.ts'
+import { BytePace, storingAt } from '../clusters/paced.ts'
 import type { Clusters } from '../clusters/registry.ts'
-import { type Config, spoolId } from '../config/schema.ts'
+import { type ClusterConfig, type Config, spoolId } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
 import type { Log, Telemetry } from '../core/telemetry.ts'
 import type { Database } from '../db/connect.ts'
@@ -15,8 +16,8 @@ import {
   createReplication,
   type JobQueue,
   type Pace,
+  type PacedTarget,
   type Replication,
-  type ReplicationTarget,
 } from '../replicate/service.ts'
 import { updatesOf } from '../replicate/targets.ts'
 import { travelsUnless } from '../replicate/travels.ts'
@@ -24,7 +25,6 @@ import type { KnownLocations } from './location-index.ts'
 
 export const pace: Pace = {
   concurrency: 4,
-  perTarget: 2,
   pollMs: 2000,
   renewMs: 20_000,
   renewTimeoutMs: 15_000,
@@ -35,7 +35,12 @@ export const pace: Pace = {
 const leaseMs = 60_000
 
 /** So many jobs at once that none of these targets, each with its full share, keeps a job of another one waiting. */
-export const concurrencyFor = (targets: number): number => pace.perTarget * targets
+export const concurrencyFor = (targets: readonly PacedTarget[]): number =>
+  targets.reduce((sum, { atOnce }) => sum + atOnce, 0)
+
+/** What is stored into a cluster by replication, no faster than configured. */
+export const paceOf = ({ updatesBytesPerSecond: rate }: ClusterConfig): BytePace | undefined =>
+  rate === undefined ? undefined : new BytePace(clock, rate)
 
 export interface ReplicationParts {
   readonly db: Database
@@ -48,7 +53,7 @@ export interface ReplicationParts {
 /** Brings what was stored to the linked clusters, as configured; peers are told by `noticeTargets` instead. */
 export function replicationOf(
   config: Config,
-  noticeTargets: readonly ReplicationTarget[],
+  noticeTargets: readonly PacedTarget[],
   { db, clusters, index, log, metrics }: ReplicationParts,
 ): Replication {
   const common = {
@@ -63,10 +68,13 @@ export function replicationOf(
     const cluster = clusters.get(configured.id)
     const updates = updatesOf(configured)
     const isPeer = noticeTargets.some(({ id }) => id === configured.id)
-    return updates !== 'none' && cluster && !isPeer ? [archiveTarget(cluster, updates, common)] : []
+    if (updates === 'none' || !cluster || isPeer) return []
+    const target = archiveTarget(storingAt(paceOf(configured), cluster), updates, common)
+    return [{ ...target, atOnce: configured.updatesAtOnce }]
   })
   // Those who tell peers mostly wait for them.
-  const concurrency = pace.concurrency + concurrencyFor(noticeTargets.length)
+  const most = Math.max(pace.concurrency, ...archives.map(({ atOnce }) => atOnce))
+  const concurrency = most + concurrencyFor(noticeTargets)
   return createReplication({
     targets: [...archives, ...noticeTargets],
     queue: queueOf(db, config.replication),

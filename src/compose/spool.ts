@@ -45,6 +45,7 @@ function spoolBeside(clusters: readonly ClusterConfig[]): ClusterConfig {
     timeoutMs: 5000,
     idleTimeoutMs: 15_000,
     maxConnections: 16,
+    updatesAtOnce: 2,
     prefetch: true,
     constrained: false,
   }
@@ -91,7 +92,7 @@ export function deliveryOf(config: Config, spool: Cluster, parts: DeliveryParts)
     log,
   })
   return createReplication({
-    targets: [target],
+    targets: [{ ...target, atOnce: 2 }],
     queue: {
       ...queue,
       claim: async (targets, limit) => (stateOf(clusters, home) === 'down' ? [] : queue.claim(targets, limit)),

@@ -71,6 +71,10 @@ const cluster = z
     maxConnections: z.int().min(1).max(512).default(16),
     queries: z.strictObject({ internal: z.boolean().default(true), external: z.boolean().default(true) }).prefault({}),
     updates: z.enum(['all', 'holders', 'none']).default('all'),
+    /** Studies that are brought to it, or had from it by linking, at the same time. */
+    updatesAtOnce: z.int().min(1).max(16).default(2),
+    /** Of all that is brought to it, and as much of what is had from it by linking. Absent: as fast as it goes. */
+    updatesBytesPerSecond: z.int().min(1024).optional(),
     prefetch: z.boolean().default(true),
     constrained: z.boolean().default(false),
     /**

@@ -42,6 +42,11 @@ export interface ReplicationTarget {
   gaveUp?(study: Uid, error: string): Promise<void>
 }
 
+export interface PacedTarget extends ReplicationTarget {
+  /** Studies at the same time: a slow target leaves room for the others. */
+  readonly atOnce: number
+}
+
 export interface Replication {
   /** Resolves when the intent to bring these studies to every target survives a crash. */
   request(studies: readonly Uid[]): Promise<void>
@@ -54,7 +59,7 @@ export interface Replication {
 }
 
 export interface ReplicationDependencies<J extends Job> {
-  readonly targets: readonly ReplicationTarget[]
+  readonly targets: readonly PacedTarget[]
   readonly queue: JobQueue<J>
   readonly clock: Clock
   readonly log: Log
@@ -63,9 +68,8 @@ export interface ReplicationDependencies<J extends Job> {
 }
 
 export interface Pace {
-  /** Jobs at the same time, for all targets together and for each of them: a slow one leaves room for the others. */
+  /** Jobs at the same time, for all targets together. */
   readonly concurrency: number
-  readonly perTarget: number
   /** How often the queue is looked at when nothing was announced: other proxies put jobs there too. */
   readonly pollMs: number
   /** How often a lease is renewed; well below its length. */
@@ -99,7 +103,8 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
   /** The next job of a target that has room; one at a time, so that no target takes the room of the others. */
   async function claim(): Promise<J | undefined> {
     const busy = (id: string) => [...running.keys()].filter(({ cluster }) => cluster === id).length
-    const open = running.size < pace.concurrency ? ids.filter((id) => busy(id) < pace.perTarget) : []
+    const hasRoom = ({ id, atOnce }: PacedTarget) => busy(id) < atOnce
+    const open = running.size < pace.concurrency ? targets.filter(hasRoom).map(({ id }) => id) : []
     try {
       return open.length > 0 ? (await queue.claim(open, 1))[0] : undefined
     } catch (thrown) {
@@ -205,7 +210,7 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
 const unexpected = 'an unexpected error; the log says more at "replication put off"'
 
 /** Exponential with jitter, so that a cluster that comes back is not met by everything at once; milliseconds. */
-function backoff(attempts: number, { retryMs, maxRetryMs }: Pace): number {
+export function backoff(attempts: number, { retryMs, maxRetryMs }: Pace, random: () => number = Math.random): number {
   const longest = Math.min(maxRetryMs, retryMs * 2 ** Math.min(attempts, 20))
-  return Math.round(longest / 2 + (Math.random() * longest) / 2)
+  return Math.round(longest / 2 + (random() * longest) / 2)
 }

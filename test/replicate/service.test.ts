@@ -9,7 +9,6 @@ import { MemoryCluster } from '../support/memory-cluster.ts'
 
 const pace = {
   concurrency: 2,
-  perTarget: 1,
   pollMs: 1000,
   renewMs: 10_000,
   renewTimeoutMs: 5000,
@@ -84,7 +83,7 @@ function setup(updates: 'all' | 'holders' = 'all') {
   const givenUp: string[] = []
   const gaveUp = async (_study: Uid, error: string) => void givenUp.push(error)
   const replication = createReplication({
-    targets: [{ ...brought, gaveUp }],
+    targets: [{ ...brought, gaveUp, atOnce: 1 }],
     queue,
     clock,
     log,
