@@ -13,7 +13,7 @@ import { travelsUnless } from '../replicate/travels.ts'
 import type { ReplicationParts } from './replicate.ts'
 
 /** Little beside what viewers and replication ask of archives. */
-const studiesPerSecond = 10
+export const studiesPerSecond = 10
 
 export interface SweepParts extends ReplicationParts {
   readonly peers: readonly { readonly cluster: { readonly id: string }; readonly link: LinkClient }[]

@@ -21,6 +21,7 @@ export const replicationRoutes = (deps: ReplicationRoutesDependencies): Route[] 
   { method: 'GET', path, scope: 'admin', handle: (c) => show(c, deps) },
   { method: 'GET', path: `${path}/dead-letters`, scope: 'admin', handle: (c) => deadLetters(c, deps) },
   { method: 'GET', path: `${path}/refused-instances`, scope: 'admin', handle: (c) => refusedInstances(c, deps) },
+  { method: 'GET', path: `${path}/studies/:study`, scope: 'admin', handle: (c) => study(c, deps) },
   { method: 'POST', path: `${path}/:cluster/pause`, scope: 'admin', handle: (c) => change(c, deps, 'pause') },
   { method: 'POST', path: `${path}/:cluster/resume`, scope: 'admin', handle: (c) => change(c, deps, 'resume') },
   { method: 'POST', path: `${path}/:cluster/retry`, scope: 'admin', handle: (c) => retry(c, deps) },
@@ -53,6 +54,11 @@ async function refusedInstances(c: Context<Env>, { outbox }: ReplicationRoutesDe
     refusedInstances: shown,
     next: last ? cursorOf(last.cluster, last.study, last.instance) : null,
   })
+}
+
+async function study(c: Context<Env>, { outbox }: ReplicationRoutesDependencies): Promise<Response> {
+  const { study: studyInstanceUID, ...updates } = await outbox.study(parseUid(c.req.param('study') ?? '', 'study'))
+  return answerJson(c, { studyInstanceUID, ...updates })
 }
 
 async function change(

@@ -1,6 +1,9 @@
 import type { Context } from 'hono'
 import { html } from 'hono/html'
 import type { Config } from '../config/schema.ts'
+import type { StudyUpdates } from '../db/study-updates.ts'
+import { failureReasonText } from '../dicom/failure-reason.ts'
+import type { Outbox } from '../replicate/outbox.ts'
 import type { Criterion } from '../retrieve/choose.ts'
 import type { HolderReport, RetrieveReport } from '../retrieve/explain.ts'
 import type { RetrieveService } from '../retrieve/service.ts'
@@ -14,6 +17,7 @@ import { alertText, type Html, layout, milliseconds, pageResponse, table, warnin
 export interface WhereRoutesDependencies {
   readonly config: Pick<Config, 'viewer'>
   readonly retrieve: Pick<RetrieveService, 'explain'>
+  readonly outbox: Pick<Outbox, 'study'>
 }
 
 /** The page about one study, by its UID. */
@@ -24,12 +28,16 @@ export const whereRoutes = (deps: WhereRoutesDependencies): Route[] => [
   { method: 'GET', path: `${wherePath}/:study`, scope: 'retrieve', handle: (c) => where(c, deps) },
 ]
 
-async function where(c: Context<Env>, { config, retrieve }: WhereRoutesDependencies): Promise<Response> {
-  const page = (title: string, content: Html) =>
-    layout({ title, parts: { copies: 'copies' }, hasViewer: config.viewer, content })
+async function where(c: Context<Env>, { config, retrieve, outbox }: WhereRoutesDependencies): Promise<Response> {
+  const page = (title: string, content: Html, more: Readonly<Record<string, string>> = {}) =>
+    layout({ title, parts: { copies: 'copies', ...more }, hasViewer: config.viewer, content })
   try {
     const report = await retrieve.explain(targetIn(c), requesterOf(c))
-    return await pageResponse(page(titleOf(report), copiesSection(html`${facts(report)}${clusters(report)}`)))
+    const copies = copiesSection(html`${facts(report)}${clusters(report)}`)
+    // Who may not operate the service sees where the study is, and no more.
+    if (!c.env.exchange.principal?.scopes.has('admin')) return await pageResponse(page(titleOf(report), copies))
+    const updates = updatesSection(await outbox.study(report.target.study))
+    return await pageResponse(page(titleOf(report), html`${copies}${updates}`, { updates: 'updates' }))
   } catch (error) {
     const { problem, headers } = describeProblem(error, c.env.exchange.id)
     if (problem.code === 'internal' || problem.code === 'cancelled') throw error
@@ -48,6 +56,41 @@ const copiesSection = (content: Html): Html => html`
         <h2 id="copies-heading">Copies of a study</h2>
         ${content}
       </section>`
+
+const updatesSection = ({ study, version, jobs, refused }: StudyUpdates): Html => html`
+      <section id="updates" aria-labelledby="updates-heading" tabindex="-1">
+        <h2 id="updates-heading">Updates of the study</h2>
+        <p>${jobs.length === 0 ? 'Nothing of it is on its way.' : 'Not all of it is where it is to be.'}
+        Changes: ${versionText(version)}; as JSON at
+        <a href="${linkPath}/replication/studies/${study}">${linkPath}/replication/studies/${study}</a>.</p>
+        ${jobs.length === 0 ? '' : table({ id: 'jobs', caption: 'On its way', columns: jobColumns, rows: jobs.map(jobRow) })}
+        ${
+          refused.length === 0
+            ? ''
+            : table({
+                id: 'refused',
+                caption: 'Instances that are not taken',
+                columns: ['Cluster', 'Instance', 'Why'],
+                rows: refused.map(({ cluster, instance, reason }) => [cluster, instance, refusedBecause(reason)]),
+              })
+        }
+      </section>`
+
+const versionText = (version: StudyUpdates['version']): string =>
+  Object.entries(version)
+    .toSorted()
+    .map(([site, changes]) => `${changes} of ${site}`)
+    .join(', ') || 'none'
+
+const jobColumns = ['Cluster', 'State', 'Attempts', 'Last error']
+
+const jobRow = ({ cluster, state, attempts, error }: StudyUpdates['jobs'][number]) => [cluster, state, attempts, error]
+
+/** An instance that is there with other content. */
+const duplicate = 0x0111
+
+const refusedBecause = (reason: number): string =>
+  reason === duplicate ? 'conflict: it is there with other content' : failureReasonText(reason)
 
 function facts({ target: { study }, union, silent, holders }: RetrieveReport): Html {
   const unlisted = holders.flatMap(({ cluster, unlisted: reason }) => (reason ? [{ cluster, reason }] : []))

@@ -4,6 +4,7 @@ import type { Clusters } from '../clusters/registry.ts'
 import type { Config } from '../config/schema.ts'
 import { parseQuery } from '../dicom/query.ts'
 import type { QueryAnswer, QueryService } from '../query/service.ts'
+import type { Outbox } from '../replicate/outbox.ts'
 import { dicomwebRoot } from './addresses.ts'
 import { callerOf } from './caller.ts'
 import type { Env, Route } from './context.ts'
@@ -15,7 +16,10 @@ import { type ReplicationPageDependencies, replicationPages } from './ui-replica
 import { resultsSection, resultsTitle } from './ui-results.ts'
 import { type WhereRoutesDependencies, whereRoutes } from './ui-where.ts'
 
-export interface UiRoutesDependencies extends WhereRoutesDependencies, ReplicationPageDependencies {
+export interface UiRoutesDependencies
+  extends Omit<WhereRoutesDependencies, 'outbox'>,
+    Omit<ReplicationPageDependencies, 'outbox'> {
+  readonly outbox: Outbox
   readonly config: Pick<Config, 'publicUrl' | 'viewer'>
   readonly clusters: Pick<Clusters, 'status'>
   readonly query: QueryService

@@ -43,10 +43,10 @@ export interface SendDependencies {
 /** Sites that a notice may come through. */
 const maxHops = 4
 /** First and longest wait before the peer is asked how far it is, in milliseconds. */
-const askMs = 250
-const maxAskMs = 5000
+export const askMs = 250
+export const maxAskMs = 5000
 /** How long a run waits for a peer, in milliseconds; others have to be told meanwhile. Later runs wait on. */
-const patienceMs = 120_000
+export const patienceMs = 120_000
 
 /**
  * Tells a peer of a study: its version, what is told of it, and what home holds. Done when the peer says that it has

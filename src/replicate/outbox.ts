@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
 import type { Database } from '../db/connect.ts'
 import * as db from '../db/outbox.ts'
+import { type StudyUpdates, studyUpdates } from '../db/study-updates.ts'
 import type { Uid } from '../dicom/uid.ts'
 
 /** How replication to one cluster stands. */
@@ -28,6 +29,8 @@ export interface Outbox {
   states(): Promise<OutboxState[]>
   deadLetters(page: db.PageOptions): Promise<db.DeadLetter[]>
   refusals(page: db.PageOptions): Promise<db.Refusal[]>
+  /** How the updates of one study stand; of one that nothing is known of, that there is nothing. */
+  study(study: Uid): Promise<StudyUpdates>
   /** Nothing is sent to the cluster by any proxy on this database; what is under way goes on to its end. */
   pause(cluster: string): Promise<OutboxState>
   resume(cluster: string): Promise<OutboxState>
@@ -68,6 +71,7 @@ export function createOutbox({ database, targets, clock }: OutboxDependencies): 
     states,
     deadLetters: async (page) => db.deadLetters(database, checked(page)),
     refusals: async (page) => db.refusals(database, checked(page)),
+    study: (study) => studyUpdates(database, study),
     async pause(cluster) {
       await db.pauseCluster(database, target(cluster))
       return stateOf(cluster)

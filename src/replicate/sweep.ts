@@ -48,8 +48,8 @@ export interface Swept {
 }
 
 /** Studies of so many days are looked at in every sweep, by their dates: most of what changes is new. */
-const recentDays = 3
-const studiesAtOnce = 20
+export const recentDays = 3
+export const studiesAtOnce = 20
 
 /**
  * Looks for what replication has missed, because it came into an archive by another way, or was lost there: in the

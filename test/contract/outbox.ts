@@ -19,6 +19,8 @@ import {
   resumeCluster,
   retryConverge,
 } from '../../src/db/outbox.ts'
+import { studyUpdates } from '../../src/db/study-updates.ts'
+import { raiseVersion } from '../../src/db/study-version.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { letTimePass } from '../support/database.ts'
 
@@ -183,6 +185,31 @@ export function outboxContract(db: () => Database, other: () => Database): void 
     expect(await retryConverge(db(), 'south')).toBe(1)
     expect(await claimOne(db())).toMatchObject({ study: uid(10), cluster: 'south' })
     expect(Object.fromEntries(await countRefusals(db()))).toEqual({ north: 1 })
+  })
+
+  it('how the updates of one study stand is told, of no other', async () => {
+    for (const study of [uid(1), uid(2)]) await requestConverge(db(), study, ['north', 'south', 'west'])
+    const [job] = await claimConverge(db(), { owner: 'one', clusters: ['north'], limit: 1, leaseMs: minute })
+    const [dead] = await claimConverge(db(), { owner: 'one', clusters: ['south'], limit: 1, leaseMs: minute })
+    if (!job || !dead) throw new Error('nothing was claimed')
+    await failConverge(db(), dead, 'cluster south: timed-out', { retryInMs: 0, giveUpAfterMs: 0 })
+    const refused = { instance: uid(9), reason: 0x0111 }
+    for (const study of [uid(1), uid(2)]) await rememberRefusals(db(), study, 'west', [refused])
+    await raiseVersion(db(), uid(1), 'here')
+    const told = await studyUpdates(db(), uid(1))
+    expect(told.version).toEqual({ here: 1 })
+    expect(told.jobs.map(({ cluster, state, attempts, error }) => [cluster, state, attempts, error])).toEqual([
+      ['north', job.study === uid(1) ? 'running' : 'waiting', 0, null],
+      [
+        'south',
+        dead.study === uid(1) ? 'dead' : 'waiting',
+        dead.study === uid(1) ? 1 : 0,
+        dead.study === uid(1) ? 'cluster south: timed-out' : null,
+      ],
+      ['west', 'waiting', 0, null],
+    ])
+    expect(told.refused).toMatchObject([{ cluster: 'west', ...refused }])
+    expect(await studyUpdates(db(), uid(7))).toEqual({ study: uid(7), version: {}, jobs: [], refused: [] })
   })
 
   it('more refused instances than one statement takes are remembered', async () => {

@@ -91,6 +91,7 @@ export async function startSite(archives: Record<string, FakeArchive>, options: 
       states: async () => [],
       deadLetters: unused,
       refusals: unused,
+      study: unused,
       pause: unused,
       resume: unused,
       retry: unused,

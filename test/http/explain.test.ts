@@ -133,6 +133,36 @@ describe('the page of a study', () => {
     expect(page).toContain(`href="/link/v1/explain/studies/${study}"`)
   })
 
+  it('shows who operates the service what is on its way, what is not taken, and the changes of each site', async () => {
+    site = await startSite()
+    site.services.onExplain = async () => report
+    site.services.onOutbox = {
+      study: async (it) => ({
+        study: it,
+        version: { south: 1, north: 12 },
+        jobs: [{ cluster: 'south', state: 'dead', requestedAt: new Date(0), attempts: 3, error: '<b>timed out' }],
+        refused: [0x0111, 0x0122].map((reason) => ({ cluster: 'west', instance: it, reason, refusedAt: new Date(0) })),
+      }),
+    }
+    const page = await text()
+    expect(cells(page, 'jobs')).toEqual([['south', 'dead', '3', '&lt;b&gt;timed out']])
+    expect(cells(page, 'refused')).toEqual([
+      ['west', study, 'conflict: it is there with other content'],
+      ['west', study, '0122H'],
+    ])
+    expect(plain(page)).toContain('Not all of it is where it is to be. Changes: 12 of north, 1 of south;')
+    expect(page).toContain(`href="/link/v1/replication/studies/${study}"`)
+  })
+
+  it('shows others no more than where the study is', async () => {
+    const hash = 'sha256:8c6976e5b5410415bde908bd4dee15dfb167a9c873fc4bb8a81f6f2ab448a918'
+    site = await startSite({ auth: { apiKeys: [{ name: 'a', hash, scopes: ['retrieve'] }] } })
+    site.services.onExplain = async () => report
+    const page = await (await site.fetch(`/ui/studies/${study}`, { headers: { 'X-API-Key': 'admin' } })).text()
+    expect(page).toContain('Copies of a study')
+    expect(page).not.toContain('Updates of the study')
+  })
+
   it('has no script, is not kept, and names no page but the search as a place to go', async () => {
     site = await startSite()
     const response = await site.fetch(`/ui/studies/${study}`)

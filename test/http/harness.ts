@@ -100,6 +100,7 @@ const idleOutbox: Outbox = {
   states: async () => [outboxState],
   deadLetters: async () => [],
   refusals: async () => [],
+  study: async (it) => ({ study: it, version: {}, jobs: [], refused: [] }),
   pause: async () => ({ ...outboxState, pausedSince: new Date(0) }),
   resume: async () => outboxState,
   retry: async () => ({ studies: 5 }),
@@ -178,6 +179,7 @@ export class FakeServices {
     states: () => this.#outbox('states')(),
     deadLetters: (page) => this.#remember('deadLetters', page, unasked, () => this.#outbox('deadLetters')(page)),
     refusals: (page) => this.#remember('refusals', page, unasked, () => this.#outbox('refusals')(page)),
+    study: (it) => this.#remember('study', it, unasked, () => this.#outbox('study')(it)),
     pause: (cluster) => this.#remember('pause', cluster, unasked, () => this.#outbox('pause')(cluster)),
     resume: (cluster) => this.#remember('resume', cluster, unasked, () => this.#outbox('resume')(cluster)),
     retry: (cluster, it) =>

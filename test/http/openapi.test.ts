@@ -4,7 +4,7 @@ import addFormats from 'ajv-formats'
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { LinkError } from '../../src/core/errors.ts'
-import { parseUid } from '../../src/dicom/uid.ts'
+import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { type AppDependencies, routeTable } from '../../src/http/app.ts'
 import { createMetrics } from '../../src/http/metrics.ts'
 import { fakePeers, noticeId, receiptOf } from './fake-peers.ts'
@@ -263,6 +263,7 @@ describe('real answers fit openapi.yaml', () => {
     ['GET /link/v1/replication/dead-letters', '/link/v1/replication/dead-letters'],
     ['GET /link/v1/replication/dead-letters', '/link/v1/replication/dead-letters?limit=0'],
     ['GET /link/v1/replication/refused-instances', '/link/v1/replication/refused-instances'],
+    ['GET /link/v1/replication/studies/{study}', '/link/v1/replication/studies/1..2'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?StudyDescription=MR%20BRAIN'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?Modality'],
     ['GET /link/v1/mappings/test', '/link/v1/mappings/test?modality=MR'],
@@ -355,6 +356,8 @@ describe('real answers fit openapi.yaml', () => {
     const [uid, cluster] = [parseUid(study, 'test'), 'south']
     const dead = { study: uid, cluster, attempts: 3, requestedAt: at, failingSince: at, deadSince: at, error: 'text' }
     const refused = { study: uid, cluster, instance: uid, reason: 0x0122, refusedAt: at }
+    const { study: _, ...ofStudy } = refused
+    const job = { cluster, state: 'dead', requestedAt: at, attempts: 3, error: 'text' } as const
     const gone = async () => {
       throw new LinkError('unavailable', 'text')
     }
@@ -362,13 +365,24 @@ describe('real answers fit openapi.yaml', () => {
       states: async () => [failed, outboxState],
       deadLetters: async () => [dead, dead],
       refusals: async () => [refused, refused],
+      study: async (it: Uid) => ({ study: it, version: { north: 2 }, jobs: [job], refused: [ofStudy] }),
     }
-    const dying = { states: gone, deadLetters: gone, refusals: gone, pause: gone, resume: gone, retry: gone }
+    const dying = {
+      states: gone,
+      study: gone,
+      deadLetters: gone,
+      refusals: gone,
+      pause: gone,
+      resume: gone,
+      retry: gone,
+    }
     for (const outbox of [working, dying]) {
       site.services.onOutbox = outbox
       for (const below of ['', '/dead-letters', '/refused-instances']) {
         await holdAgainst(`GET /link/v1/replication${below}`, await site.fetch(`/link/v1/replication${below}?limit=1`))
       }
+      const updates = await site.fetch(`/link/v1/replication/studies/${study}`)
+      await holdAgainst('GET /link/v1/replication/studies/{study}', updates)
       for (const verb of ['pause', 'resume', 'retry']) {
         const answer = await site.fetch(`/link/v1/replication/south/${verb}`, { method: 'POST' })
         await holdAgainst(`POST /link/v1/replication/{cluster}/${verb}`, answer)

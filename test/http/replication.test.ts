@@ -53,6 +53,21 @@ describe('the state of replication', () => {
   })
 })
 
+describe('the updates of a study', () => {
+  it('are told: what is on its way, what is not taken, and the changes of each site', async () => {
+    const job = { cluster: 'south', state: 'waiting', requestedAt: new Date(0), attempts: 2, error: 'text' } as const
+    const refused = { cluster: 'west:pull', instance: parseUid('1.9', 'test'), reason: 0x0111, refusedAt: new Date(0) }
+    const updates = { version: { north: 2, west: 1 }, jobs: [job], refused: [refused] }
+    site.services.onOutbox = { study: async (it) => ({ study: it, ...updates }) }
+    const told = await (await site.fetch(`${path}/studies/${study}`)).json()
+    expect(told).toEqual({ studyInstanceUID: study, ...JSON.parse(JSON.stringify(updates)) })
+  })
+
+  it('of what is no UID are none', async () => {
+    expect((await site.fetch(`${path}/studies/1..2`)).status).toBe(400)
+  })
+})
+
 describe('dead letters', () => {
   it('are told page by page; the last page has no next one', async () => {
     const all = [1, 2, 3].map(letter)
