@@ -102,8 +102,7 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
     sweeper?.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const tell = (study: Uid) => replication.request([study])
-    const parts = { ...located, retrieve, stored, tell, delivery, linking, mappings, pages: pages.app }
+    const parts = { ...located, retrieve, stored, replication, delivery, linking, mappings, pages: pages.app }
     const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(configured)) {
@@ -206,8 +205,7 @@ async function openDelivery(config: Config, { retrieve, ...parts }: DeliveringPa
 interface HttpParts extends RetrievingParts {
   /** Resolves when it is certain that the other clusters come to have what was stored of these studies. */
   readonly stored: (studies: readonly Uid[]) => Promise<void>
-  /** The same of what was told about a study. */
-  readonly tell: (study: Uid) => Promise<void>
+  readonly replication: Replication
   readonly linking: Linking | undefined
   readonly delivery: Replication | undefined
   readonly mappings: MappingsService
@@ -215,7 +213,7 @@ interface HttpParts extends RetrievingParts {
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, index, retrieve, stored, tell, delivery, linking, mappings, log, metrics, pages } = parts
+  const { db, clusters, index, retrieve, stored, replication, delivery, linking, mappings, log, metrics, pages } = parts
   const lifecycle = { draining: false }
   const query = queryServiceOf(config, {
     db,
@@ -235,7 +233,9 @@ async function serveHttp(config: Config, parts: HttpParts) {
       studies.forEach(cameInto(cluster, { index, retrieve }))
     },
   })
-  const attributes = attributesServiceOf({ site: config.site, db, query, onChanged: tell })
+  const targets = config.clusters.filter((cluster) => updatesOf(cluster) !== 'none').map(({ id }) => id)
+  const onChanged = () => replication.wake()
+  const attributes = attributesServiceOf({ site: config.site, db, query, targets, onChanged })
   const authenticate = createAuthenticate(config.auth, clock)
   const app = createApp({
     config,

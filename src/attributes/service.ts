@@ -11,12 +11,12 @@ export type Existence = 'yes' | 'no' | 'unknown'
 
 export interface AttributesDependencies {
   readonly exists: (study: Uid, caller: Caller, signal: AbortSignal) => Promise<Existence>
-  /** What `db/link-store.ts` does, on the database of this site. */
+  /** What `db/link-store.ts` does, on the database of this site. A change and that others are told of it are one. */
   readonly records: (studies: readonly Uid[]) => Promise<ReadonlyMap<Uid, LinkRecord>>
   readonly change: (study: Uid, change: LinkChange, options: ChangeOptions) => Promise<ChangeResult>
   readonly history: (study: Uid, limit: number) => Promise<readonly LinkAudit[]>
-  /** Awaited when a change is kept: resolves when it is certain that the other clusters are told. */
-  readonly onChanged: (study: Uid) => Promise<void>
+  /** Told when a change is kept. */
+  readonly onChanged: () => void
   readonly clock: Clock
 }
 
@@ -56,7 +56,7 @@ export interface AttributesService {
 
 const maxHistory = 100
 
-/** Check that it exists → read or change → tell the other clusters. */
+/** Check that it exists → read or change. */
 export function createAttributesService(deps: AttributesDependencies): AttributesService {
   async function requireStudy(study: Uid, caller: Caller, signal: AbortSignal): Promise<void> {
     const found = await deps.exists(study, caller, signal)
@@ -82,7 +82,7 @@ export function createAttributesService(deps: AttributesDependencies): Attribute
       const result = await deps.change(study, wanted, { author: caller.name, ifVersion: ifMatch })
       if (result.status === 'version-mismatch') throw changedMeanwhile(result.record)
       if (result.status === 'unchanged') return { record: result.record, changed: [], forced: false }
-      await deps.onChanged(study)
+      deps.onChanged()
       return { record: result.record, changed: result.fields, forced: result.forced }
     },
   }

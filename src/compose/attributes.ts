@@ -12,16 +12,18 @@ export interface AttributesParts {
   readonly site: string
   readonly db: Database
   readonly query: QueryService
-  /** Resolves when it is certain that the other clusters come to know. */
-  readonly onChanged: (study: Uid) => Promise<void>
+  /** Clusters that come to know of it. */
+  readonly targets: readonly string[]
+  /** There are requests to tell them. */
+  readonly onChanged: () => void
 }
 
 /** The service for what this site is told about studies. */
-export const attributesServiceOf = ({ site, db, query, onChanged }: AttributesParts): AttributesService =>
+export const attributesServiceOf = ({ site, db, query, targets, onChanged }: AttributesParts): AttributesService =>
   createAttributesService({
     exists: (study, caller, signal) => exists(query, { study, caller }, signal),
     records: (studies) => linkRecordsOf(db, studies),
-    change: (study, change, options) => changeLinkRecord(db, study, change, { ...options, site }),
+    change: (study, change, options) => changeLinkRecord(db, study, change, { ...options, site, targets }),
     history: (study, limit) => linkHistoryOf(db, study, limit),
     onChanged,
     clock,

@@ -4,6 +4,7 @@ import { type LinkChange, type LinkField, planChange } from '../link/change.ts'
 import type { LinkRecord } from '../link/record.ts'
 import { sayPlan } from '../link/snapshot-change.ts'
 import type { Queries } from './connect.ts'
+import { requestConverge } from './converge-jobs.ts'
 import { guard } from './errors.ts'
 import { lockStudy, readRecords } from './link-state.ts'
 import { writeSnapshot } from './link-write.ts'
@@ -54,15 +55,22 @@ export interface LinkAudit {
 export const linkRecordsOf = (db: Queries, studies: readonly Uid[]): Promise<Map<Uid, LinkRecord>> =>
   guard('read link attributes', () => readRecords(db, studies))
 
+export interface Changing extends ChangeOptions {
+  /** Id of this site. */
+  readonly site: string
+  /** Clusters that are to be told of it. */
+  readonly targets: readonly string[]
+}
+
 /**
- * Makes a change, whole or not at all, and with it one more change of this site in the study's version. `site`: id of
- * this site. Throws `conflict` as {@link planChange} and {@link sayPlan} do, and then changes nothing.
+ * Makes a change, whole or not at all: with it come one more change of this site in the study's version, and the
+ * requests to tell others. Throws `conflict` as {@link planChange} and {@link sayPlan} do, and then changes nothing.
  */
 export const changeLinkRecord = (
   db: Queries,
   study: Uid,
   change: LinkChange,
-  { site, author, ifVersion }: ChangeOptions & { readonly site: string },
+  { site, targets, author, ifVersion }: Changing,
 ): Promise<ChangeResult> =>
   guard('change link attributes', () =>
     db.transaction(async (tx) => {
@@ -74,6 +82,7 @@ export const changeLinkRecord = (
       const after = sayPlan(snapshot, { record: current, plan }, { site, author, now })
       const written = await writeSnapshot(tx, before, { after, who: author, forced: plan.forced })
       await raiseVersion(tx, study, site)
+      await requestConverge(tx, study, targets)
       return { status: 'changed', ...written, forced: plan.forced }
     }),
   )

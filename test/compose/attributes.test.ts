@@ -1,9 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { attributesServiceOf } from '../../src/compose/attributes.ts'
 import type { Caller } from '../../src/core/audience.ts'
 import { LinkError } from '../../src/core/errors.ts'
+import { claimConverge } from '../../src/db/converge-jobs.ts'
 import { tag } from '../../src/dicom/tags.ts'
-import { parseUid, type Uid } from '../../src/dicom/uid.ts'
+import { parseUid } from '../../src/dicom/uid.ts'
 import type { QueryAnswer, QueryRequest } from '../../src/query/service.ts'
 import { openTestDatabase } from '../support/database.ts'
 
@@ -27,17 +28,17 @@ describe('what a site is told about studies', () => {
 
   function setup(answer: () => QueryAnswer) {
     const asked: QueryRequest[] = []
-    const told: Uid[] = []
     const search = async (request: QueryRequest) => {
       asked.push(request)
       return answer()
     }
-    const onChanged = async (it: Uid) => void told.push(it)
-    return { service: attributesServiceOf({ site: 'here', db: opened.db, query: { search }, onChanged }), asked, told }
+    const onChanged = vi.fn()
+    const parts = { site: 'here', db: opened.db, query: { search }, targets: ['south', 'east'], onChanged }
+    return { service: attributesServiceOf(parts), asked, onChanged }
   }
 
   it('is kept, and the other clusters are told', async () => {
-    const { service, asked, told } = setup(() => answerOf(true))
+    const { service, asked, onChanged } = setup(() => answerOf(true))
     const { record } = await service.patch(study, { verified: 'VERIFIED' }, { caller, ifMatch: [0] }, signal)
     expect(record).toMatchObject({ study, verified: 'VERIFIED', version: 1 })
     expect(await service.get(study, caller, signal)).toEqual(record)
@@ -45,7 +46,10 @@ describe('what a site is told about studies', () => {
       { field: 'verified', who: 'key:ris' },
       { field: 'verifiedAt', to: record.verifiedAt?.toISOString() },
     ])
-    expect(told).toEqual([study])
+    expect(onChanged).toHaveBeenCalledOnce()
+    const options = { owner: 'test', clusters: ['east', 'south'], limit: 10, leaseMs: 1000 }
+    const jobs = await claimConverge(opened.db, options)
+    expect(jobs.map((job) => [job.study, job.cluster]).toSorted()).toEqual(options.clusters.map((it) => [study, it]))
     const [key] = asked[0]?.query.constraints ?? []
     expect([asked[0]?.caller, key?.path, key?.value]).toEqual([caller, [tag.StudyInstanceUID], study])
   })

@@ -23,7 +23,7 @@ export function linkSnapshotContract(db: () => Database, other: () => Database):
   const merge = (some: Partial<LinkSnapshot>, from = 'south', handle = db()) =>
     mergeSnapshot(handle, study, told(some), { site: 'north', from })
   const change = (wanted: LinkChange, handle = db()) =>
-    changeLinkRecord(handle, study, wanted, { site: 'north', author: 'key:viewer' })
+    changeLinkRecord(handle, study, wanted, { site: 'north', targets: [], author: 'key:viewer' })
   const recordOf = async () => (await linkRecordsOf(db(), [study])).get(study)
   const snapshot = () => snapshotOf(db(), study, 'north')
 

@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/db/connect.ts'
 import { type ChangeResult, changeLinkRecord, linkHistoryOf, linkRecordsOf } from '../../src/db/link-store.ts'
-import { linkAudit, linkComment, linkSaid, linkStudy } from '../../src/db/schema.ts'
+import { convergeJob, linkAudit, linkComment, linkSaid, linkStudy } from '../../src/db/schema.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { type LinkChange, maxCommentLength, maxComments } from '../../src/link/change.ts'
 
@@ -12,7 +12,7 @@ const time = new Date('2026-01-31T10:15:00.123Z')
 /** What is kept about studies; `db` and `other` are two handles on the same database. */
 export function linkStoreContract(db: () => Database, other: () => Database): void {
   const change = (wanted: LinkChange, author = 'key:viewer', handle = db()) =>
-    changeLinkRecord(handle, study, wanted, { site: 'here', author })
+    changeLinkRecord(handle, study, wanted, { site: 'here', targets: ['south'], author })
   const recordOf = async (it: Uid = study) => (await linkRecordsOf(db(), [it])).get(it)
 
   describe('link attributes', () => {
@@ -73,13 +73,29 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
       expect(await recordOf()).toEqual(record)
     })
 
+    it('are changed together with the requests to tell others of it, or neither is done', async () => {
+      await db().delete(convergeJob)
+      const failure = new Error('the database goes')
+      const failing = db().transaction(async (tx) => {
+        await changeLinkRecord(tx, study, { reportStatus: 'NEW' }, { site: 'here', targets: ['south'], author: 'x' })
+        throw failure
+      })
+      await expect(failing).rejects.toBe(failure)
+      expect(await db().select().from(convergeJob)).toEqual([])
+      await change({ reportStatus: 'NEW' })
+      expect(await db().select().from(convergeJob)).toMatchObject([{ studyInstanceUID: study, cluster: 'south' }])
+      await db().delete(convergeJob)
+      await change({ reportStatus: 'NEW' })
+      expect(await db().select().from(convergeJob)).toEqual([])
+    })
+
     it('of another version than expected stay as they are', async () => {
       const { record } = await change({ reportStatus: 'NEW' })
       const late = await changeLinkRecord(
         db(),
         study,
         { reportStatus: 'APPROVED' },
-        { site: 'here', author: 'x', ifVersion: [0, 2] },
+        { site: 'here', targets: [], author: 'x', ifVersion: [0, 2] },
       )
       expect(late).toEqual({ status: 'version-mismatch', record })
       expect(await recordOf()).toEqual(record)
@@ -87,7 +103,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
         db(),
         study,
         { reportStatus: 'APPROVED' },
-        { site: 'here', author: 'x', ifVersion: [0, 1] },
+        { site: 'here', targets: [], author: 'x', ifVersion: [0, 1] },
       )
       expect(right).toMatchObject({ status: 'changed', record: { version: 2 } })
     })
@@ -97,7 +113,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
         db(),
         study,
         { reportStatus: 'NEW' },
-        { site: 'here', author: 'x', ifVersion: [1] },
+        { site: 'here', targets: [], author: 'x', ifVersion: [1] },
       )
       expect(late).toEqual({ status: 'version-mismatch', record: { study, comments: [], version: 0 } })
       expect(await recordOf()).toBeUndefined()
@@ -105,7 +121,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
         db(),
         study,
         { reportStatus: 'NEW' },
-        { site: 'here', author: 'x', ifVersion: [0] },
+        { site: 'here', targets: [], author: 'x', ifVersion: [0] },
       )
       expect(first).toMatchObject({ status: 'changed', record: { version: 1 } })
     })
@@ -134,7 +150,12 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
 
     it('of many studies are read together', async () => {
       for (let n = 1; n <= 3; n++) {
-        await changeLinkRecord(db(), uid(n), { comments: [{ text: `of ${n}` }] }, { site: 'here', author: 'x' })
+        await changeLinkRecord(
+          db(),
+          uid(n),
+          { comments: [{ text: `of ${n}` }] },
+          { site: 'here', targets: [], author: 'x' },
+        )
       }
       const many = Array.from({ length: 20_000 }, (_, n) => uid(n))
       const records = await linkRecordsOf(db(), many)
@@ -178,7 +199,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
 
     it('changed by two who saw the same version are changed by one of them', async () => {
       const { record } = await change({ reportStatus: 'NEW' })
-      const options = { site: 'here', author: 'x', ifVersion: [record.version] }
+      const options = { site: 'here', targets: [], author: 'x', ifVersion: [record.version] }
       const results: ChangeResult[] = await Promise.all([
         changeLinkRecord(db(), study, { reportStatus: 'DICTATED' }, options),
         changeLinkRecord(other(), study, { reportStatus: 'APPROVED' }, options),
