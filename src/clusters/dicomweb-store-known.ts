@@ -1,5 +1,7 @@
 import type { InstanceHeader } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Target } from './cluster.ts'
+import type { Inventory } from './inventory.ts'
 
 /** Studies whose inventory is remembered at the same time. */
 const maxStudies = 32
@@ -7,16 +9,20 @@ const maxStudies = 32
 /** SOP → Series Instance UID of one study. */
 interface Study {
   readonly series: Map<Uid, Uid>
-  /** The archive was asked what it has; until then there is only what it was sent. */
-  asked: boolean
+  /** What the archive was asked for; until then there is only what it was sent. */
+  asked: 'nothing' | 'one instance' | 'all'
 }
 
-/** What an archive has of the studies of one call and, as time goes on, what it was sent by this call and others. */
+/**
+ * What an archive has of the studies of one call and, as time goes on, what it was sent by this call and others. The
+ * first instance of a study is asked for alone, and all of the study only when another one follows: most senders make
+ * a call of each instance, and to list a study costs an archive the more the larger it has grown.
+ */
 export class Known {
   readonly #studies = new Map<Uid, Study>()
-  readonly #ask: (study: Uid) => Promise<ReadonlyMap<Uid, Uid>>
+  readonly #ask: (target: Target) => Promise<Inventory>
 
-  constructor(ask: (study: Uid) => Promise<ReadonlyMap<Uid, Uid>>) {
+  constructor(ask: (target: Target) => Promise<Inventory>) {
     this.#ask = ask
   }
 
@@ -28,10 +34,11 @@ export class Known {
   /** The series an instance is in, when the archive has it. */
   async seriesOf({ studyInstanceUID, sopInstanceUID }: InstanceHeader): Promise<Uid | undefined> {
     const study = this.#studyOf(studyInstanceUID)
-    if (!study.asked) {
-      const listed = await this.#ask(studyInstanceUID)
+    if (study.asked !== 'all') {
+      const isFirst = study.asked === 'nothing'
+      const listed = await this.#ask({ study: studyInstanceUID, ...(isFirst && { instance: sopInstanceUID }) })
       for (const [instance, series] of listed) if (!study.series.has(instance)) study.series.set(instance, series)
-      study.asked = true
+      study.asked = isFirst ? 'one instance' : 'all'
     }
     return study.series.get(sopInstanceUID)
   }
@@ -39,7 +46,7 @@ export class Known {
   /** Whether the archive need not be asked to tell that it does not have an instance. */
   lacks({ studyInstanceUID, sopInstanceUID }: InstanceHeader): boolean {
     const study = this.#studies.get(studyInstanceUID)
-    return study?.asked === true && !study.series.has(sopInstanceUID)
+    return study?.asked === 'all' && !study.series.has(sopInstanceUID)
   }
 
   sent({ studyInstanceUID, seriesInstanceUID, sopInstanceUID }: InstanceHeader): void {
@@ -51,7 +58,7 @@ export class Known {
     if (known) return known
     const [oldest] = this.#studies.keys()
     if (oldest && this.#studies.size >= maxStudies) this.#studies.delete(oldest)
-    const study = { series: new Map<Uid, Uid>(), asked: false }
+    const study: Study = { series: new Map(), asked: 'nothing' }
     this.#studies.set(uid, study)
     return study
   }

@@ -14,6 +14,7 @@ import { type Acknowledgements, outcomeOf, processingFailure, readAcknowledgemen
 import { type Claimant, Claims } from './dicomweb-store-claims.ts'
 import { Known } from './dicomweb-store-known.ts'
 import { untilAborted } from './fan-out.ts'
+import type { Inventory } from './inventory.ts'
 
 /** A lost connection costs the acknowledgement of no more than these, which are then compared one by one. */
 const maxInstancesPerRequest = 200
@@ -29,7 +30,7 @@ export interface StorerDeps {
   readonly retriever: DicomwebRetriever
   readonly limits: Limits
   readonly clock: Clock
-  readonly inventoryOf: (study: Uid, signal: AbortSignal) => Promise<ReadonlyMap<Uid, Uid>>
+  readonly inventoryOf: (target: Target, signal: AbortSignal) => Promise<Inventory>
   readonly sent: (bytes: number) => void
 }
 
@@ -83,7 +84,7 @@ class StoreRun {
     this.#deps = deps
     this.#source = uploads[Symbol.asyncIterator]()
     this.#signal = signal
-    this.#known = new Known((study) => deps.inventoryOf(study, signal))
+    this.#known = new Known((target) => deps.inventoryOf(target, signal))
   }
 
   async toEnd(): Promise<StoreResult[]> {

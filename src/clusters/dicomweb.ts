@@ -1,7 +1,6 @@
 import type { ClusterConfig, Limits } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
-import type { Uid } from '../dicom/uid.ts'
 import type { Cluster, ProbeReport } from './cluster.ts'
 import { type ClientDeps, DicomwebClient } from './dicomweb-client.ts'
 import { metadata } from './dicomweb-metadata.ts'
@@ -36,7 +35,7 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
     retriever,
     limits,
     clock,
-    inventoryOf: (study: Uid, signal) => takeInventory(cluster, { study }, signal),
+    inventoryOf: (target, signal) => takeInventory(cluster, target, signal),
     sent: (bytes) => telemetry.clusterBytes(id, 'sent', bytes),
   })
   const cluster: PooledCluster = {

@@ -51,14 +51,14 @@ export const countStudiesAt = (db: Queries, cluster: string): Promise<number> =>
   guard('count the studies of a cluster', () => db.$count(studyLocation, eq(studyLocation.cluster, cluster)))
 
 /** The cluster was asked and does not hold the study. */
-export const forgetHolder = (db: Queries, study: Uid, cluster: string): Promise<void> =>
-  writtenTo(db).change([{ studyInstanceUID: study, cluster }], () =>
+export const forgetHolder = async (db: Queries, study: Uid, cluster: string): Promise<void> =>
+  void (await writtenTo(db).change([{ studyInstanceUID: study, cluster }], () =>
     guard('forget where a study was', async () => {
       await db
         .delete(studyLocation)
         .where(and(eq(studyLocation.studyInstanceUID, study), eq(studyLocation.cluster, cluster)))
     }),
-  )
+  ))
 
 interface Pair {
   readonly studyInstanceUID: Uid
@@ -100,37 +100,47 @@ async function upsert(db: Queries, rows: readonly Row[]): Promise<void> {
  */
 class Written {
   readonly #rows = new LRUCache<string, Row>({ max: 50_000, ttl: 300_000 })
-  /** Counts the beginnings and ends of changes. */
-  #changes = 0
+  /** Pairs that are being changed, by how many, and whether any of these overlap. */
+  readonly #changing = new Map<string, { changes: number; overlap: boolean }>()
 
   has({ study, cluster, instances }: Holding): boolean {
     const known = this.#rows.get(`${study} ${cluster}`)
     return known !== undefined && (instances === undefined || instances === known.instances)
   }
 
-  /** Notes rows as written by `write`, unless another change overlaps: which of them came last cannot be told. */
+  /** Notes rows as written by `write`, but those that another change overlaps: which came last cannot be told. */
   async note(rows: readonly Row[], write: () => Promise<void>): Promise<void> {
-    const before = this.#changes
-    await this.change(rows, write)
-    if (this.#changes !== before + 2) return
-    for (const row of rows) this.#rows.set(`${row.studyInstanceUID} ${row.cluster}`, row)
+    for (const row of await this.change(rows, write)) this.#rows.set(keyOf(row), row)
   }
 
-  /** Knows nothing of these rows from the beginning to the end of the change, nor after it. */
-  async change(rows: readonly Pair[], work: () => Promise<void>): Promise<void> {
-    this.#drop(rows)
+  /** Knows nothing of these rows from the beginning to the end of the change. Answers with those changed by no other. */
+  async change<R extends Pair>(rows: readonly R[], work: () => Promise<void>): Promise<R[]> {
+    for (const row of rows) this.#begin(keyOf(row))
+    let alone: R[] = []
     try {
       await work()
     } finally {
-      this.#drop(rows)
+      alone = rows.filter((row) => this.#end(keyOf(row)))
     }
+    return alone
   }
 
-  #drop(rows: readonly Pair[]): void {
-    this.#changes++
-    for (const { studyInstanceUID, cluster } of rows) this.#rows.delete(`${studyInstanceUID} ${cluster}`)
+  #begin(key: string): void {
+    this.#rows.delete(key)
+    const changing = this.#changing.get(key)
+    this.#changing.set(key, { changes: (changing?.changes ?? 0) + 1, overlap: changing !== undefined })
+  }
+
+  /** Whether there was no other change of the pair since this one began. */
+  #end(key: string): boolean {
+    const { changes, overlap } = this.#changing.get(key) ?? { changes: 1, overlap: true }
+    if (changes > 1) this.#changing.set(key, { changes: changes - 1, overlap })
+    else this.#changing.delete(key)
+    return !overlap
   }
 }
+
+const keyOf = ({ studyInstanceUID, cluster }: Pair): string => `${studyInstanceUID} ${cluster}`
 
 const handles = new WeakMap<Queries, Written>()
 

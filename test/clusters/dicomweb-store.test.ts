@@ -36,11 +36,26 @@ describe('storing in an archive', () => {
     outcomes(await cluster.store(uploadsOf(...instances), forever()))
   const inStudy = (study: string, count: number) => Array.from({ length: count }, () => madeInstance({ study }))
 
-  it('sends the instances of a study in one request, byte by byte', async () => {
+  it('sends the instances of a study after the first one in one request, byte by byte', async () => {
     const instances = inStudy('1.2', 3)
     expect(await store(...instances)).toEqual(['stored', 'stored', 'stored'])
-    expect(shelf.requests).toEqual([instances.map(({ instance }) => instance)])
+    const [first, ...others] = instances.map(({ instance }) => instance)
+    expect(shelf.requests).toEqual([[first], others])
     for (const { instance, bytes } of instances) expect(shelf.held.get(instance)?.content).toEqual(Buffer.from(bytes))
+  })
+
+  it('asks for the first instance of a study alone, and lists the study only when more of it follow', async () => {
+    const [first, second, third] = inStudy('1.2', 3)
+    if (!first || !second || !third) throw new Error('three are made')
+    const questions = () =>
+      archive.seen.flatMap(({ url }) => {
+        const { pathname, searchParams } = new URL(url, archive.dicomweb)
+        return pathname.endsWith('/studies/1.2/instances') ? [searchParams.get(tag.SOPInstanceUID)] : []
+      })
+    await store(first)
+    expect(questions()).toEqual([first.instance])
+    await store(second, third)
+    expect(questions()).toEqual([first.instance, second.instance, null])
   })
 
   it('stores instances of studies in turns', async () => {

@@ -107,6 +107,16 @@ function locationContract(db: () => Database): void {
     expect(await holdersOf(db(), uid(2002))).toMatchObject([{ cluster: 'north', instances: 4 }])
   })
 
+  it('what was written at the same time as something else is not written again', async () => {
+    const [one, other] = [2004, 2005].map((number) => ({ study: uid(number), cluster: 'north' }))
+    if (!one || !other) throw new Error('two are made')
+    await Promise.all([rememberHolders(db(), [one]), rememberHolders(db(), [other])])
+    await db().delete(studyLocation)
+    await rememberHolders(db(), [one, other])
+    expect(await holdersOf(db(), uid(2004))).toEqual([])
+    expect(await holdersOf(db(), uid(2005))).toEqual([])
+  })
+
   it('a holder seen while it is being forgotten is written when it is seen again', async () => {
     const seen = { study: uid(2003), cluster: 'north' }
     await Promise.all([rememberHolders(db(), [seen]), forgetHolder(db(), uid(2003), 'north')])
