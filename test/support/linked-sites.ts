@@ -38,6 +38,7 @@ interface QueueState {
   readonly waiting: number
   readonly running: number
   readonly deadLetters: number
+  readonly refusedInstances: number
 }
 
 const keyOf = (name: string) => `a-long-key-of-${name}`
@@ -56,6 +57,8 @@ export class LinkedSite {
   readonly to = new Map<SiteName, Forwarder>()
   /** From the other sites to it. */
   readonly from: Forwarder[] = []
+  /** How its proxy ended that nobody killed. */
+  crashed: string | undefined
   /** What its proxies wrote until they ended. */
   #written = ''
   #proxy: ProxyProcess | undefined
@@ -71,7 +74,7 @@ export class LinkedSite {
   }
 
   get log(): string {
-    return this.#written + (this.#proxy?.stdout() ?? '')
+    return this.#written + wordsOf(this.#proxy)
   }
 
   configure(dataDir: string): void {
@@ -96,7 +99,12 @@ export class LinkedSite {
 
   async start(): Promise<void> {
     await this.lapseLeases()
-    this.#proxy = await startProxy(this.#options)
+    const proxy = await startProxy(this.#options)
+    this.#proxy = proxy
+    void proxy.ended.then((how) => {
+      // Killed by the schedule it is another one, or none, by now.
+      if (this.#proxy === proxy) this.crashed = `the proxy of ${this.name} ended by itself: ${JSON.stringify(how)}`
+    })
     for (const forwarder of this.from) forwarder.target = Number(new URL(this.#proxy.url).port)
   }
 
@@ -105,7 +113,7 @@ export class LinkedSite {
     this.#proxy = undefined
     for (const forwarder of this.from) forwarder.target = undefined
     await ending?.kill('SIGKILL')
-    this.#written = `${this.#written}${ending?.stdout() ?? ''}-- killed\n`
+    this.#written = `${this.#written}${wordsOf(ending)}-- killed\n`
   }
 
   /** The process stands still, and its connections stay open. */
@@ -155,6 +163,14 @@ export class LinkedSite {
     const { reportStatus, verified, verifiedAt, comments } = (await response.json()) as Record<string, unknown>
     const sorted = (comments as object[]).map((it) => JSON.stringify(it)).sort()
     return { reportStatus, verified, verifiedAt, comments: sorted }
+  }
+
+  /** As it tells others, who compare: what its archive has, and which changes are in it. */
+  async digestOf(study: string): Promise<unknown> {
+    const [as] = othersOf(this.name)
+    const response = await this.ask(`/link/v1/digests?study=${study}`, { ...(as && { as }) })
+    if (!response.ok) throw new Error(await refusal(response))
+    return response.json()
   }
 
   async residenceOf(study: string): Promise<string | undefined> {
@@ -255,6 +271,8 @@ function noticeIn({ from, to }: Passed, body: Buffer): SentNotice {
   const { noticeId: id, studyInstanceUID: study } = JSON.parse(body.toString()) as Record<string, string>
   return { from, to, id: id ?? '', study: study ?? '', body }
 }
+
+const wordsOf = (proxy: ProxyProcess | undefined) => (proxy ? proxy.stdout() + proxy.stderr() : '')
 
 const refusal = async (response: Response) => `${response.status} ${(await response.text()).slice(0, 500)}`
 

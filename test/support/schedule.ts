@@ -46,8 +46,15 @@ export type Step =
 /** The same steps for the same seed. */
 export function scheduleOf(seed: number, { withDatabase }: { readonly withDatabase: boolean }): Step[] {
   const random = new Random(seed)
-  const steps: Step[] = [{ do: 'store', site: random.of(siteNames), study: 0, count: random.upTo(4) }]
+  const steps: Step[] = []
   const open = new Map<string, { readonly fault: Fault; readonly until: number }>()
+  const add = (step: Step) => {
+    if (step.do !== 'fault') return void steps.push(step)
+    const key = partOf(step.fault)
+    if (open.has(key)) return
+    steps.push(step)
+    open.set(key, { fault: step.fault, until: steps.length + random.upTo(6) })
+  }
   const length = 20 + random.upTo(20)
   while (steps.length < length) {
     for (const [key, { fault, until }] of open) {
@@ -55,13 +62,7 @@ export function scheduleOf(seed: number, { withDatabase }: { readonly withDataba
       open.delete(key)
       steps.push({ do: 'mend', fault })
     }
-    const step = random.weighted<() => Step>(choices(random, withDatabase))()
-    if (step.do === 'fault') {
-      const key = partOf(step.fault)
-      if (open.has(key)) continue
-      open.set(key, { fault: step.fault, until: steps.length + random.upTo(6) })
-    }
-    steps.push(step)
+    random.weighted<() => readonly Step[]>(choices(random, withDatabase))().forEach(add)
   }
   return [...steps, ...[...open.values()].map(({ fault }): Step => ({ do: 'mend', fault }))]
 }
@@ -73,38 +74,53 @@ function partOf(fault: Fault): string {
   return fault.of === 'proxy' && fault.site === siteNames[0] ? 'proxy without server' : 'server'
 }
 
-const choices = (random: Random, withDatabase: boolean): readonly (readonly [number, () => Step])[] => {
+const choices = (random: Random, withDatabase: boolean): readonly (readonly [number, () => readonly Step[]])[] => {
   const site = () => random.of(siteNames)
   const study = () => random.below(studiesOfSchedule)
   const pair = () => {
     const from = site()
     return { from, to: random.of(othersOf(from)) }
   }
-  const fault = (it: Fault): Step => ({ do: 'fault', fault: it })
-  const how = () =>
-    random.weighted([
-      [2, 'kill'],
-      [1, 'hang'],
-    ] as const)
+  const store = (at = site()): Step => ({ do: 'store', site: at, study: study(), count: random.upTo(4) })
+  const fault = (at: SiteName): Step => ({ do: 'fault', fault: faultOf(random, at, withDatabase) })
   return [
-    [8, () => ({ do: 'store', site: site(), study: study(), count: random.upTo(4) })],
-    [2, () => ({ do: 'store again', site: site(), study: study() })],
-    [6, () => ({ do: 'tell', site: site(), study: study(), change: changeOf(random) })],
-    [5, () => ({ do: 'await answers' })],
-    [5, () => awaited(random)],
-    [2, () => fault({ of: 'proxy', site: site(), how: how() })],
-    [2, () => fault({ of: 'archive', site: site(), how: how() })],
-    [3, () => fault({ of: 'link', ...pair(), how: random.of(['cut', 'stall']) })],
-    [withDatabase ? 1 : 0, () => fault({ of: 'database' })],
-    [4, () => ({ do: 'replay', back: random.below(12), changed: random.below(4) === 0 })],
-    [1, () => ({ do: 'compare', ...pair(), study: study() })],
+    [7, () => [store()]],
+    [2, () => [{ do: 'store again', site: site(), study: study() }]],
+    [6, () => [{ do: 'tell', site: site(), study: study(), change: changeOf(random) }]],
+    [4, () => [{ do: 'await answers' }]],
+    [3, () => [fault(site())]],
+    [
+      4,
+      () => {
+        const { from, to } = pair()
+        return [store(from), awaited(random, from, to), fault(random.of([from, to]))]
+      },
+    ],
+    [3, () => [{ do: 'replay', back: random.below(12), changed: random.below(4) === 0 }]],
+    [1, () => [{ do: 'compare', ...pair(), study: study() }]],
   ]
 }
 
-function awaited(random: Random): Step {
+function faultOf(random: Random, site: SiteName, withDatabase: boolean): Fault {
+  const how = random.weighted([
+    [2, 'kill'],
+    [1, 'hang'],
+  ] as const)
+  return random.weighted<() => Fault>([
+    [3, () => ({ of: 'proxy', site, how })],
+    [3, () => ({ of: 'archive', site, how })],
+    [3, () => ({ of: 'link', from: site, to: random.of(othersOf(site)), how: random.of(['cut', 'stall']) })],
+    [withDatabase ? 1 : 0, () => ({ of: 'database' })],
+  ])()
+}
+
+/** Something that is bound to pass when `from` tells `to` of what was stored at it. */
+function awaited(random: Random, from: SiteName, to: SiteName): Step {
   const moment = random.of(Object.keys(moments) as Moment[])
-  const from = random.of(siteNames)
-  return { do: 'await', moment, from, to: moment.startsWith('store') ? from : random.of(othersOf(from)) }
+  if (moment.startsWith('pull')) return { do: 'await', moment, from: to, to: from }
+  if (!moment.startsWith('store')) return { do: 'await', moment, from, to }
+  const at = random.of([from, to])
+  return { do: 'await', moment, from: at, to: at }
 }
 
 function changeOf(random: Random): Change {
