@@ -4,7 +4,7 @@ import { LinkError } from '../core/errors.ts'
 import type { ChangeOptions, ChangeResult, LinkAudit } from '../db/link-store.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type LinkChange, type LinkField, parseChange } from '../link/change.ts'
-import type { LinkRecord } from '../link/record.ts'
+import { type LinkRecord, untold } from '../link/record.ts'
 
 /** Whether a study is at any cluster that the caller may ask; `unknown` when one that may have it did not answer. */
 export type Existence = 'yes' | 'no' | 'unknown'
@@ -31,7 +31,7 @@ export interface PatchResult {
   readonly record: LinkRecord
   /** Empty when the record said all of it already. */
   readonly changed: readonly LinkField[]
-  /** The report status went back, because the caller insisted. */
+  /** Report or study status went back, because the caller insisted. */
   readonly forced: boolean
 }
 
@@ -47,8 +47,8 @@ export interface AttributesService {
   history(study: Uid, caller: Caller, signal: AbortSignal): Promise<readonly LinkAudit[]>
 
   /**
-   * `change` as the client wrote it, its JSON parsed. Throws `bad-request` that names the member, `conflict` when the
-   * report would go back or the study has all the comments it may have, `precondition-failed` for another version;
+   * `change` as the client wrote it, its JSON parsed. Throws `bad-request` that names the member, `conflict` when a
+   * status would go back or the study has all the comments it may have, `precondition-failed` for another version;
    * nothing is changed then.
    */
   patch(study: Uid, change: unknown, options: PatchOptions, signal: AbortSignal): Promise<PatchResult>
@@ -68,7 +68,7 @@ export function createAttributesService(deps: AttributesDependencies): Attribute
   return {
     async get(study, caller, signal) {
       await requireStudy(study, caller, signal)
-      return (await deps.records([study])).get(study) ?? { study, comments: [], version: 0 }
+      return (await deps.records([study])).get(study) ?? untold(study)
     },
 
     async history(study, caller, signal) {

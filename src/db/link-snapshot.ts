@@ -3,7 +3,7 @@ import { and, eq, isNotNull } from 'drizzle-orm'
 import { LinkError } from '../core/errors.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { mergeSnapshots } from '../link/merge.ts'
-import { type LinkSnapshot, maxSaidComments } from '../link/snapshot.ts'
+import { type LinkSnapshot, maxSaidComments, type Said } from '../link/snapshot.ts'
 import { maxSites } from '../link/version.ts'
 import type { Queries } from './connect.ts'
 import { guard } from './errors.ts'
@@ -69,16 +69,19 @@ async function write(tx: Queries, before: LockedStudy, { theirs, who }: Telling)
   const after = mergeSnapshots(before.snapshot, theirs)
   if (isDeepStrictEqual(after, before.snapshot)) return false
   boundSnapshot(after)
-  await writeSnapshot(tx, before, { after, who, forced: false })
+  await writeSnapshot(tx, before, { after, who, forced: [] })
   return true
 }
 
 /** What may be told at once may be kept: what is kept is told to others. */
-function boundSnapshot({ reportStatus, verified, comments }: LinkSnapshot): void {
+function boundSnapshot({ reportStatus, studyStatus, verified, comments, corrections }: LinkSnapshot): void {
   if (comments.length > maxSaidComments) {
     throw new LinkError('conflict', `attributes.comments: with them the study would have more than ${maxSaidComments}`)
   }
-  if (Math.max(reportStatus.length, verified.length) > maxSites) {
+  const tellers = [reportStatus, studyStatus, verified, corrections].map((words) => new Set(words.map(siteOf)).size)
+  if (Math.max(...tellers) > maxSites) {
     throw new LinkError('conflict', `attributes: with them more than ${maxSites} sites would have told of the study`)
   }
 }
+
+const siteOf = ({ site }: Said): string => site

@@ -1,13 +1,15 @@
 import { and, asc, eq, gt, sql } from 'drizzle-orm'
 import { LinkError } from '../core/errors.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { SaidCorrection } from '../link/correction.ts'
 import { mergeSnapshots } from '../link/merge.ts'
-import type { LinkRecord, StudyComment } from '../link/record.ts'
+import { type LinkRecord, type StudyComment, untold } from '../link/record.ts'
 import {
   emptySnapshot,
   type LinkSnapshot,
   type SaidComment,
   type SaidReport,
+  type SaidStudyStatus,
   type SaidVerification,
 } from '../link/snapshot.ts'
 import type { Queries } from './connect.ts'
@@ -43,7 +45,7 @@ export async function lockStudy(tx: Queries, study: Uid, site: string): Promise<
     .from(linkStudy)
     .where(eq(linkStudy.studyInstanceUID, study))
   if (!row) throw new LinkError('internal', `the locked row of study ${study} is gone`)
-  const record = (await readRecords(tx, [study])).get(study) ?? { study, comments: [], version: 0 }
+  const record = (await readRecords(tx, [study])).get(study) ?? untold(study)
   return { record, snapshot: await readSnapshot(tx, study, site), now: row.now }
 }
 
@@ -84,14 +86,16 @@ const isOneOf = (
 type State = typeof linkStudy.$inferSelect
 
 const asRecord = (
-  { studyInstanceUID, reportStatus, verified, verifiedAt, version }: State,
+  { studyInstanceUID, reportStatus, studyStatus, verified, verifiedAt, corrections, version }: State,
   comments: readonly StudyComment[] = [],
 ): LinkRecord => ({
   study: studyInstanceUID,
   ...(reportStatus && { reportStatus }),
+  ...(studyStatus && { studyStatus }),
   ...(verified && { verified }),
   ...(verifiedAt && { verifiedAt }),
   comments,
+  corrections: correctionsIn({ corrections }),
   version,
 })
 
@@ -115,16 +119,26 @@ function wordsIn(said: readonly Words[], state: State, site: string) {
   const here = { ...state, site, reportSaidAt: state.updatedAt, verifiedSaidAt: state.updatedAt }
   return {
     reportStatus: reportStatus.length > 0 ? reportStatus : reportIn(here),
+    studyStatus: said.flatMap(studyStatusIn),
     verified: verified.length > 0 ? verified : verificationIn(here),
+    corrections: said.flatMap(correctionsIn),
   }
 }
 
-type Words = Omit<typeof linkSaid.$inferSelect, 'studyInstanceUID'>
+type Words = typeof linkSaid.$inferSelect
+type Report = Pick<Words, 'site' | 'reportStatus' | 'reportSaidAt'>
+type Verified = Pick<Words, 'site' | 'verified' | 'verifiedAt' | 'verifiedSaidAt'>
 
-const reportIn = ({ site, reportStatus: value, reportSaidAt: at }: Words): SaidReport[] =>
+const reportIn = ({ site, reportStatus: value, reportSaidAt: at }: Report): SaidReport[] =>
   value && at ? [{ site, value, at }] : []
 
-const verificationIn = ({ site, verified: value, verifiedAt, verifiedSaidAt: at }: Words): SaidVerification[] =>
+const studyStatusIn = ({ site, studyStatus: value, studyStatusSaidAt: at }: Words): SaidStudyStatus[] =>
+  value && at ? [{ site, value, at }] : []
+
+const correctionsIn = ({ corrections }: Pick<Words, 'corrections'>): SaidCorrection[] =>
+  (corrections ?? []).map(({ at, ...correction }) => ({ ...correction, at: new Date(at) }))
+
+const verificationIn = ({ site, verified: value, verifiedAt, verifiedSaidAt: at }: Verified): SaidVerification[] =>
   value && at ? [{ site, value, ...(verifiedAt && { verifiedAt }), at }] : []
 
 const commentIn = (row: typeof linkComment.$inferSelect, here: string): SaidComment => {

@@ -29,7 +29,7 @@ export type ChangeResult =
       readonly status: 'changed'
       readonly record: LinkRecord
       readonly fields: readonly LinkField[]
-      /** The report status went back. */
+      /** Report or study status went back. */
       readonly forced: boolean
     }
   /** The record said all of it already. */
@@ -46,7 +46,7 @@ export interface LinkAudit {
   readonly field: LinkField
   /** Null: it was never told before. */
   readonly from: string | null
-  /** Of a comment its number, counted from 1; null: it is not told any more. */
+  /** Of a comment its number, counted from 1, of a correction its keyword; null: it is not told any more. */
   readonly to: string | null
   readonly forced: boolean
 }
@@ -83,7 +83,7 @@ export const changeLinkRecord = (
       const written = await writeSnapshot(tx, before, { after, who: author, forced: plan.forced })
       await raiseVersion(tx, study, site)
       await requestConverge(tx, study, targets)
-      return { status: 'changed', ...written, forced: plan.forced }
+      return { status: 'changed', ...written, forced: plan.forced.length > 0 }
     }),
   )
 

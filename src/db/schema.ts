@@ -3,7 +3,8 @@ import { bigint, boolean, index, integer, json, pgTable, primaryKey, text, times
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { LinkField } from '../link/change.ts'
-import type { ReportStatus, VerifiedStatus } from '../link/record.ts'
+import type { SaidCorrection } from '../link/correction.ts'
+import type { ReportStatus, StudyStatus, VerifiedStatus } from '../link/record.ts'
 
 export * from './schema-peers.ts'
 
@@ -165,6 +166,9 @@ export const embeddedSeries = pgTable(
   ],
 )
 
+/** A correction as JSON has it. */
+type KeptCorrection = Omit<SaidCorrection, 'at'> & { readonly at: string }
+
 /**
  * What is told about a study, one row a study; what was never told is null. Comments are beside it, and so is who said
  * what: of several sites' words these are the ones that count.
@@ -172,8 +176,10 @@ export const embeddedSeries = pgTable(
 export const linkStudy = pgTable('link_study', {
   studyInstanceUID: text('study_instance_uid').$type<Uid>().primaryKey(),
   reportStatus: text('report_status').$type<ReportStatus>(),
+  studyStatus: text('study_status').$type<StudyStatus>(),
   verified: text('verified').$type<VerifiedStatus>(),
   verifiedAt: at('verified_at'),
+  corrections: json('corrections').$type<readonly KeptCorrection[]>(),
   /** Counts the changes; 0 of a row that was only just made to be locked. */
   version: integer('version').notNull().default(0),
   updatedAt: at('updated_at').notNull().defaultNow(),
@@ -184,7 +190,7 @@ export const linkStudy = pgTable('link_study', {
   homeSince: at('home_since'),
 })
 
-/** The last that each site said of a study's statuses, one row a site; what it never said is null. */
+/** The last that each site said of a study's statuses and attributes, one row a site; what it never said is null. */
 export const linkSaid = pgTable(
   'link_said',
   {
@@ -192,9 +198,12 @@ export const linkSaid = pgTable(
     site: text('site').notNull(),
     reportStatus: text('report_status').$type<ReportStatus>(),
     reportSaidAt: at('report_said_at'),
+    studyStatus: text('study_status').$type<StudyStatus>(),
+    studyStatusSaidAt: at('study_status_said_at'),
     verified: text('verified').$type<VerifiedStatus>(),
     verifiedAt: at('verified_at'),
     verifiedSaidAt: at('verified_said_at'),
+    corrections: json('corrections').$type<readonly KeptCorrection[]>(),
   },
   (table) => [primaryKey({ columns: [table.studyInstanceUID, table.site] })],
 )
@@ -232,9 +241,9 @@ export const linkAudit = pgTable(
     who: text('who').notNull(),
     /** Null: it was never told before. */
     from: text('from_value'),
-    /** Of a comment its number; null: it is not told any more. */
+    /** Of a comment its number, of a correction its keyword; null: it is not told any more. */
     to: text('to_value'),
-    /** Against the order in which a report comes to be. */
+    /** Against the order of the status. */
     forced: boolean('forced').notNull().default(false),
   },
   (table) => [primaryKey({ columns: [table.studyInstanceUID, table.version, table.ordinal] })],

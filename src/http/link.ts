@@ -54,13 +54,15 @@ async function patch(c: Context<Env>, { attributes, config, log }: LinkRoutesDep
 const answer = (c: Context<Env>, record: LinkRecord, more: object = {}): Response =>
   c.body(JSON.stringify({ ...describe(record), ...more }), 200, headersOf(record))
 
-const describe = ({ study, version, reportStatus, verified, verifiedAt, comments }: LinkRecord) => ({
+const describe = ({ study, version, comments, corrections, ...record }: LinkRecord) => ({
   studyInstanceUID: study,
   version,
-  reportStatus: reportStatus ?? null,
-  verified: verified ?? null,
-  verifiedAt: verifiedAt ?? null,
+  reportStatus: record.reportStatus ?? null,
+  studyStatus: record.studyStatus ?? null,
+  verified: record.verified ?? null,
+  verifiedAt: record.verifiedAt ?? null,
   comments: comments.map(({ text, author, at }) => ({ text, author, at })),
+  corrections,
 })
 
 const headersOf = (record: LinkRecord) => ({

@@ -35,7 +35,7 @@ export interface LinkInput {
   readonly unhonoured: readonly string[]
 }
 
-/** Study Status ID, retired; archives keep it, and an older block fills it where they do not. */
+/** Study Status ID, retired; archives keep it, and what was told or an older block fills it where they do not. */
 const studyStatusTag: Tag = '0032000A'
 
 /** Standard attributes that archives have to be asked for so that link attributes can be told from their rows. */
@@ -72,7 +72,7 @@ export const linkAliases: ReadonlySet<Tag> = new Set<Tag>([
 /**
  * Every link attribute of a study, the creator element beside them, and the standard attributes filled from them. What
  * nobody says is there without a value, so that no key matches it; only residence, constraints that were not honoured,
- * and a study status that the older block does not have, are left out.
+ * and a study status that nobody tells, are left out.
  */
 export function linkAttributes(input: LinkInput): MutableDataset {
   const { merged, copies, record, mapped, home, unhonoured } = input
@@ -93,7 +93,7 @@ export function linkAttributes(input: LinkInput): MutableDataset {
     ...linked(linkTag.gpi, globalIdOf(copies)),
     ...onlyTold(linkTag.residence, residenceOf(input)),
     ...onlyTold(linkTag.unhonoured, ...sortedOnce(unhonoured)),
-    ...studyStatus(merged, copies),
+    ...studyStatus(input),
     ...verifiedDateAndTime(merged, verification),
     [studyCommentsTag]: valued('LT', [asLongText(comments)]),
     [interpretationStatusTag]: valued('CS', [interpretationOf(status)]),
@@ -159,8 +159,10 @@ function residenceOf({ copies, home, visiting }: LinkInput): string | undefined 
   return copy && (wordIn(['RESIDENT', 'VISITOR'], ownTexts(copy.row, linkTag.residence)) ?? otherwise)
 }
 
-function studyStatus(merged: Dataset, copies: readonly LinkSource[]): MutableDataset {
-  if (textsOf(merged[studyStatusTag]).length > 0) return {}
-  const status = firstTold(copies, (row) => textsOf(privateAttribute(row, mirroringBlock, '00'))[0])
+/** As this site was told, else as archives keep it, else as one tells it that another one is mirrored to. */
+function studyStatus({ merged, copies, record }: LinkInput): MutableDataset {
+  if (!record?.studyStatus && textsOf(merged[studyStatusTag]).length > 0) return {}
+  const mirrored = (row: Dataset) => textsOf(privateAttribute(row, mirroringBlock, '00'))[0]
+  const status = record?.studyStatus ?? firstTold(copies, mirrored)
   return status === undefined ? {} : { [studyStatusTag]: { vr: 'CS', Value: [status] } }
 }

@@ -1,3 +1,4 @@
+import type { SaidCorrection } from './correction.ts'
 import type { LinkSnapshot, Said, SaidComment } from './snapshot.ts'
 
 /**
@@ -9,8 +10,10 @@ export function mergeSnapshots(a: LinkSnapshot, b: LinkSnapshot): LinkSnapshot {
   return {
     ...(homeSite && { homeSite }),
     reportStatus: lastOfEach([...a.reportStatus, ...b.reportStatus]),
+    studyStatus: lastOfEach([...a.studyStatus, ...b.studyStatus]),
     verified: lastOfEach([...a.verified, ...b.verified]),
     comments: orderedOnce([...a.comments, ...b.comments]),
+    corrections: lastOfEach([...a.corrections, ...b.corrections], registerOf),
   }
 }
 
@@ -18,20 +21,30 @@ export function mergeSnapshots(a: LinkSnapshot, b: LinkSnapshot): LinkSnapshot {
 export const standing = <Word extends Said>(words: readonly Word[], home: Said | undefined): Word | undefined =>
   words.find(({ site }) => site === home?.site) ?? words.toSorted(byTimeAndSite).at(-1)
 
+/** Of each attribute the correction that counts. */
+export const standingCorrections = (words: readonly SaidCorrection[], home: Said | undefined): SaidCorrection[] =>
+  [...Map.groupBy(words, ({ keyword }) => keyword).values()].flatMap((said) => standing(said, home) ?? [])
+
+/** What a site has one word on: an attribute. In the order of keywords, then of sites. */
+export const registerOf = ({ keyword, site }: SaidCorrection): string => `${keyword} ${site}`
+
 /** The first to say that a study is its own is believed. */
 function earliest(a: Said | undefined, b: Said | undefined): Said | undefined {
   if (!a || !b) return a ?? b
   return byTimeAndSite(a, b) <= 0 ? a : b
 }
 
-function lastOfEach<Word extends Said>(words: readonly Word[]): Word[] {
+/** In the order of their registers: of each there is one word. */
+function lastOfEach<Word extends Said>(words: readonly Word[], register: (word: Word) => string = siteOf): Word[] {
   const last = new Map<string, Word>()
   for (const word of words) {
-    const known = last.get(word.site)
-    if (!known || isLater(word, known)) last.set(word.site, word)
+    const known = last.get(register(word))
+    if (!known || isLater(word, known)) last.set(register(word), word)
   }
-  return [...last.values()].sort((a, b) => compare(a.site, b.site))
+  return [...last].sort(([a], [b]) => compare(a, b)).map(([, word]) => word)
 }
+
+const siteOf = ({ site }: Said): string => site
 
 /** Of two words of one moment, of which a site says only one, either does if only it is always the same. */
 const isLater = (a: Said, b: Said): boolean => (a.at.getTime() - b.at.getTime() || compare(textOf(a), textOf(b))) > 0

@@ -1,5 +1,6 @@
 import { LinkError } from '../core/errors.ts'
 import type { ChangePlan } from './change.ts'
+import type { Correction } from './correction.ts'
 import { mergeSnapshots, standing } from './merge.ts'
 import type { LinkRecord } from './record.ts'
 import { emptySnapshot, type LinkSnapshot, type Said } from './snapshot.ts'
@@ -29,20 +30,41 @@ export function sayPlan(
     ...(plan.reportStatus && {
       reportStatus: [{ value: plan.reportStatus, ...nextWord('reportStatus', before, saying) }],
     }),
+    ...(plan.studyStatus && {
+      studyStatus: [{ value: plan.studyStatus, ...nextWord('studyStatus', before, saying) }],
+    }),
     ...(verified && {
       verified: [{ value: verified, ...(at && { verifiedAt: at }), ...nextWord('verified', before, saying) }],
     }),
     comments: commentsSaid(record, plan, saying),
+    corrections: plan.corrections.map((correction) => ({
+      ...correction,
+      ...nextCorrection(correction, before, saying),
+    })),
   }
   return mergeSnapshots(before, said)
 }
 
+type Status = 'reportStatus' | 'studyStatus' | 'verified'
+
+const nextWord = (field: Status, { homeSite, ...before }: LinkSnapshot, saying: Saying): Said =>
+  wordAfter(standing<Said>(before[field], homeSite), { name: field, homeSite }, saying)
+
+function nextCorrection({ keyword }: Correction, { homeSite, corrections }: LinkSnapshot, saying: Saying) {
+  const words = corrections.filter((said) => said.keyword === keyword)
+  const said = wordAfter(standing(words, homeSite), { name: `corrections of ${keyword}`, homeSite }, saying)
+  return { author: saying.author, ...said }
+}
+
 /** After what it is an answer to, also when the clock of the site that said that runs ahead. */
-function nextWord(field: 'reportStatus' | 'verified', before: LinkSnapshot, { site, now }: Saying): Said {
-  const last = standing<Said>(before[field], before.homeSite)
+function wordAfter(
+  last: Said | undefined,
+  { name, homeSite }: { readonly name: string; readonly homeSite: Said | undefined },
+  { site, now }: Saying,
+): Said {
   if (!last) return { site, at: now }
-  if (last.site !== site && last.site === before.homeSite?.site) {
-    throw new LinkError('conflict', `${field}: is as the study's home site ${last.site} says; change it there`)
+  if (last.site !== site && last.site === homeSite?.site) {
+    throw new LinkError('conflict', `${name}: is as the study's home site ${last.site} says; change it there`)
   }
   return { site, at: new Date(Math.max(now.getTime(), last.at.getTime() + 1)) }
 }

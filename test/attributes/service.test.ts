@@ -9,7 +9,7 @@ import { FakeClock } from '../support/fake-clock.ts'
 const study = parseUid('1.2.3', 'test')
 const caller: Caller = { name: 'key:viewer', audience: 'internal' }
 const { signal } = new AbortController()
-const record: LinkRecord = { study, reportStatus: 'DICTATED', comments: [], version: 4 }
+const record: LinkRecord = { study, reportStatus: 'DICTATED', comments: [], corrections: [], version: 4 }
 const changed: ChangeResult = { status: 'changed', record, fields: ['reportStatus'], forced: false }
 
 /** The service over a store that answers `result`, with a note of all that happened in between. */
@@ -46,7 +46,7 @@ describe('link attributes of a study', () => {
 
   it('that nobody told are those of version 0', async () => {
     const { service } = setup({ records: async () => new Map() })
-    expect(await service.get(study, caller, signal)).toEqual({ study, comments: [], version: 0 })
+    expect(await service.get(study, caller, signal)).toEqual({ study, comments: [], corrections: [], version: 0 })
   })
 
   it('have a history of a hundred changes', async () => {

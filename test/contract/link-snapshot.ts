@@ -6,7 +6,9 @@ import { linkAudit, linkComment, linkSaid, linkStudy, studyVersion } from '../..
 import { versionOf } from '../../src/db/study-version.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
 import type { LinkChange } from '../../src/link/change.ts'
+import type { SaidCorrection } from '../../src/link/correction.ts'
 import { emptySnapshot, type LinkSnapshot, maxSaidComments } from '../../src/link/snapshot.ts'
+import { maxSites } from '../../src/link/version.ts'
 
 const study = parseUid('1.2.3', 'test')
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 31) + ms)
@@ -16,6 +18,11 @@ const report = (site: string, ms: number, value: 'NEW' | 'APPROVED') => ({
 })
 const commentOf = (site: string, number: number, ms = number) => ({
   ...{ site, number, text: `${site} ${number}`, author: 'key:ris', at: at(ms) },
+})
+
+const name = { keyword: 'PatientName', value: 'Doe^Jane', source: 'RIS' } as const
+const correctionOf = (site: string, time: Date): SaidCorrection => ({
+  ...{ ...name, value: 'Roe^Jane', author: 'key:ris', site, at: time },
 })
 
 /** What sites tell each other of studies; `db` and `other` are two handles on the same database. */
@@ -94,8 +101,45 @@ export function linkSnapshotContract(db: () => Database, other: () => Database):
       expect(await recordOf()).toMatchObject({ reportStatus: 'NEW', version: 2 })
     })
 
+    it('is a study status and corrections too, of each site its own, and the home\u2019s count', async () => {
+      await change({ studyStatus: 'READ', corrections: [name] })
+      const later = new Date(Date.now() + 60_000)
+      const { site, ...theirs } = correctionOf('south', later)
+      const studyStatus = [{ site: 'south', at: later, value: 'ARRIVED' }]
+      expect(await merge({ studyStatus, corrections: [{ site, ...theirs }] })).toBe(true)
+      expect(await recordOf()).toMatchObject({ studyStatus: 'ARRIVED', corrections: [{ site, ...theirs }], version: 2 })
+      const both = await snapshot()
+      expect(both.studyStatus).toMatchObject([{ site: 'north', value: 'READ' }, studyStatus[0]])
+      expect(both.corrections).toMatchObject([
+        { site: 'north', author: 'key:viewer', ...name },
+        { site, ...theirs },
+      ])
+      expect(await merge({ homeSite: { site: 'north', at: at(0) } })).toBe(true)
+      expect(await recordOf()).toMatchObject({ studyStatus: 'READ', corrections: [{ site: 'north', ...name }] })
+      expect(await linkHistoryOf(db(), study, 2)).toMatchObject([
+        { field: 'studyStatus', from: 'ARRIVED', to: 'READ', who: 'south' },
+        { field: 'corrections', from: 'PatientName', to: 'PatientName', who: 'south' },
+      ])
+    })
+
+    it('is not corrected by more sites than may tell of it', async () => {
+      const corrections = Array.from({ length: maxSites }, (_, n) => correctionOf(`s${n}`, at(0)))
+      expect(await merge({ corrections })).toBe(true)
+      const [one] = corrections
+      expect(await merge({ corrections: [{ ...correctionOf('s0', at(0)), keyword: 'PatientID' }] })).toBe(true)
+      const more = merge({ corrections: [correctionOf('west', at(0))] })
+      await expect(more).rejects.toMatchObject({ code: 'conflict' })
+      expect((await snapshot()).corrections).toContainEqual(one)
+      expect((await snapshot()).corrections).toHaveLength(maxSites + 1)
+    })
+
     it('once more changes nothing', async () => {
-      const theirs = { ...report('south', 0, 'NEW'), comments: [commentOf('south', 1)] }
+      const theirs = {
+        ...report('south', 0, 'NEW'),
+        studyStatus: [{ site: 'south', at: at(0), value: 'READ' }],
+        comments: [commentOf('south', 1)],
+        corrections: [correctionOf('south', at(0))],
+      }
       await merge(theirs)
       const [record, before] = [await recordOf(), await snapshot()]
       expect(await merge(theirs)).toBe(false)

@@ -4,9 +4,11 @@ import { type ChangeResult, changeLinkRecord, linkHistoryOf, linkRecordsOf } fro
 import { convergeJob, linkAudit, linkComment, linkSaid, linkStudy } from '../../src/db/schema.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import { type LinkChange, maxCommentLength, maxComments } from '../../src/link/change.ts'
+import { untold } from '../../src/link/record.ts'
 
 const uid = (n: number): Uid => parseUid(`1.2.3.${n}`, 'test')
 const study = uid(1)
+const name = { keyword: 'PatientName', value: 'Doe^Jane', source: 'RIS' } as const
 const time = new Date('2026-01-31T10:15:00.123Z')
 
 /** What is kept about studies; `db` and `other` are two handles on the same database. */
@@ -49,11 +51,40 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
     })
 
     it('that are told again change nothing', async () => {
-      const wanted: LinkChange = { reportStatus: 'APPROVED', verified: 'VERIFIED' }
+      const wanted: LinkChange = { reportStatus: 'APPROVED', verified: 'VERIFIED', corrections: [name] }
       const told = await change(wanted)
       expect(await change(wanted)).toEqual({ status: 'unchanged', record: told.record })
       expect(await recordOf()).toEqual(told.record)
-      expect(await linkHistoryOf(db(), study, 10)).toHaveLength(3)
+      expect(await linkHistoryOf(db(), study, 10)).toHaveLength(4)
+    })
+
+    it('are how far the study is, which goes back by force only', async () => {
+      await change({ studyStatus: 'READ' })
+      await expect(change({ studyStatus: 'STARTED' })).rejects.toMatchObject({ code: 'conflict' })
+      expect(await recordOf()).toMatchObject({ studyStatus: 'READ', version: 1 })
+      const back = await change({ studyStatus: 'STARTED', reportStatus: 'NEW', force: true })
+      expect(back).toMatchObject({ forced: true, fields: ['reportStatus', 'studyStatus'] })
+      expect(await recordOf()).toEqual({ ...untold(study), studyStatus: 'STARTED', reportStatus: 'NEW', version: 2 })
+      expect(await linkHistoryOf(db(), study, 2)).toMatchObject([
+        { field: 'reportStatus', to: 'NEW', forced: false },
+        { field: 'studyStatus', from: 'READ', to: 'STARTED', forced: true },
+      ])
+    })
+
+    it('are what attributes should be, with who told it', async () => {
+      const accession = { keyword: 'AccessionNumber', value: 'A1', source: 'HIS' } as const
+      const { record } = await change({ corrections: [name, accession] }, 'key:ris')
+      const said = { author: 'key:ris', site: 'here', at: expect.any(Date) }
+      expect(record.corrections).toEqual([
+        { ...accession, ...said },
+        { ...name, ...said },
+      ])
+      expect(await recordOf()).toEqual(record)
+      await change({ corrections: [{ ...name, value: 'Roe^Jane' }] }, 'key:other')
+      expect((await recordOf())?.corrections).toEqual([
+        record.corrections[0],
+        { ...name, value: 'Roe^Jane', ...said, author: 'key:other' },
+      ])
     })
 
     it('take their times from the database, never going back', async () => {
@@ -69,7 +100,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
     it('lose the time of a verification that does not hold any more', async () => {
       await change({ verified: 'VERIFIED' })
       const { record } = await change({ verified: 'FAILED' })
-      expect(record).toEqual({ study, verified: 'FAILED', comments: [], version: 2 })
+      expect(record).toEqual({ ...untold(study), verified: 'FAILED', version: 2 })
       expect(await recordOf()).toEqual(record)
     })
 
@@ -115,7 +146,7 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
         { reportStatus: 'NEW' },
         { site: 'here', targets: [], author: 'x', ifVersion: [1] },
       )
-      expect(late).toEqual({ status: 'version-mismatch', record: { study, comments: [], version: 0 } })
+      expect(late).toEqual({ status: 'version-mismatch', record: untold(study) })
       expect(await recordOf()).toBeUndefined()
       const first = await changeLinkRecord(
         db(),
@@ -182,6 +213,23 @@ export function linkStoreContract(db: () => Database, other: () => Database): vo
       expect(history[0]?.at).toBeInstanceOf(Date)
       expect(await linkHistoryOf(db(), study, 2)).toEqual(history.slice(0, 2))
       expect(JSON.stringify(history)).not.toContain('secret')
+    })
+
+    it('leave a trail of which attributes were corrected, without the values', async () => {
+      await change({ corrections: [name] })
+      await change({
+        corrections: [
+          { ...name, value: 'Roe^Jane' },
+          { ...name, keyword: 'PatientID' },
+        ],
+      })
+      const history = await linkHistoryOf(db(), study, 10)
+      expect(history).toMatchObject([
+        { version: 2, field: 'corrections', from: null, to: 'PatientID', forced: false },
+        { version: 2, field: 'corrections', from: 'PatientName', to: 'PatientName', forced: false },
+        { version: 1, field: 'corrections', from: null, to: 'PatientName', forced: false },
+      ])
+      expect(JSON.stringify(history)).not.toMatch(/Jane/)
     })
 
     it('changed by two proxies at the same time lose no update', async () => {

@@ -83,6 +83,7 @@ export const reportOf = (target: Target): RetrieveReport => ({
 export const toldOf = (told: Partial<LinkRecord> = {}): LinkRecord => ({
   study: parseUid(study, 'test'),
   comments: [],
+  corrections: [],
   version: 0,
   ...told,
 })

@@ -12,6 +12,7 @@ afterEach(() => site.close())
 const path = `/link/v1/studies/${study}`
 const caller = { name: 'anonymous', audience: 'internal' }
 const at = new Date('2026-01-31T10:15:00Z')
+const correction = { keyword: 'PatientName', value: 'Doe^Jane', source: 'RIS' } as const
 const mergePatch = 'application/merge-patch+json'
 
 const patch = (body: string, headers: Record<string, string> = {}) =>
@@ -28,16 +29,20 @@ describe('link attributes', () => {
       studyInstanceUID: study,
       version: 0,
       reportStatus: null,
+      studyStatus: null,
       verified: null,
       verifiedAt: null,
       comments: [],
+      corrections: [],
     })
     expect(site.services.asked).toMatchObject([{ service: 'attributes', request: { study, caller } }])
   })
 
   it('are answered as they were told', async () => {
     const comments = [{ text: 'später', author: 'key:a', at }]
-    const told = { reportStatus: 'APPROVED', verified: 'VERIFIED', verifiedAt: at, comments, version: 7 } as const
+    const corrections = [{ ...correction, author: 'key:a', site: 'north', at }]
+    const statuses = { reportStatus: 'APPROVED', studyStatus: 'ARRIVED', verified: 'VERIFIED', verifiedAt: at } as const
+    const told = { ...statuses, comments, corrections, version: 7 }
     site.services.onGetAttributes = async () => toldOf(told)
     const response = await site.fetch(path)
     expect(response.headers.get('etag')).toBe('"7"')
@@ -46,6 +51,7 @@ describe('link attributes', () => {
       ...told,
       verifiedAt: at.toISOString(),
       comments: [{ ...comments[0], at: at.toISOString() }],
+      corrections: [{ ...corrections[0], at: at.toISOString() }],
     })
   })
 
@@ -192,15 +198,19 @@ describe('a change', () => {
 
   it('is logged with who and what, without a text', async () => {
     site.services.onPatch = async () => ({
-      record: toldOf({ version: 8, comments: [{ text: 'secret', author: 'x', at }] }),
-      changed: ['reportStatus', 'comments'],
+      record: toldOf({
+        version: 8,
+        comments: [{ text: 'secret', author: 'x', at }],
+        corrections: [{ ...correction, author: 'x', site: 'north', at }],
+      }),
+      changed: ['reportStatus', 'comments', 'corrections'],
       forced: true,
     })
     const line = site.logged('link-attributes-changed')
-    await patch('{"comments": [{"text": "secret"}]}')
-    const fields = { study, principal: 'anonymous', version: 8, fields: ['reportStatus', 'comments'], forced: true }
-    expect(await line).toMatchObject(fields)
-    expect(JSON.stringify(site.log)).not.toContain('secret')
+    await patch(JSON.stringify({ comments: [{ text: 'secret' }], corrections: [correction] }))
+    const fields = ['reportStatus', 'comments', 'corrections']
+    expect(await line).toMatchObject({ study, principal: 'anonymous', version: 8, fields, forced: true })
+    expect(JSON.stringify(site.log)).not.toMatch(/secret|Doe|PatientName/)
   })
 
   it('that changes nothing is not logged', async () => {

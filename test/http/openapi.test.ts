@@ -405,7 +405,9 @@ describe('real answers fit openapi.yaml', () => {
   it('what a site was told about a study, and how it is changed', async () => {
     site = await startSite()
     const at = new Date('2026-01-31T10:15:00Z')
-    const told = { reportStatus: 'NEW', verified: 'VERIFIED', verifiedAt: at } as const
+    const said = { keyword: 'PatientName', value: 'Doe^Jane', source: 'RIS', author: 'a', site: 'north', at } as const
+    const statuses = { reportStatus: 'NEW', studyStatus: 'READ', verified: 'VERIFIED', verifiedAt: at } as const
+    const told = { ...statuses, corrections: [said] }
     const [from, to] = [null, '1']
     site.services.onHistory = async () => [{ version: 1, at, who: 'a', field: 'comments', from, to, forced: false }]
     const address = `/link/v1/studies/${study}`

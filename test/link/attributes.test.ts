@@ -4,7 +4,7 @@ import { linkTag } from '../../src/dicom/private-dictionary.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
 import { type LinkInput, linkAliases, linkAttributes, linkSourceFields, linkTags } from '../../src/link/attributes.ts'
-import type { LinkRecord } from '../../src/link/record.ts'
+import { type LinkRecord, untold } from '../../src/link/record.ts'
 
 const study = parseUid('1.2.3', 'test')
 const interpretation = '40080212'
@@ -35,7 +35,7 @@ const mirroring = (elements: Record<string, Attribute>, number?: string) =>
   older('AGFA PACS Archive Mirroring 1.0', elements, number)
 const mitra = (gpi: Attribute, number?: string) => older('MITRA LINKED ATTRIBUTES 1.0', { '20': gpi }, number)
 
-const record = (told: Partial<LinkRecord>): LinkRecord => ({ study, comments: [], version: 1, ...told })
+const record = (told: Partial<LinkRecord>): LinkRecord => ({ ...untold(study), version: 1, ...told })
 
 /** Rows are those of the clusters north (home), south (linked) and west (third party). */
 function attributesOf(rows: readonly Dataset[], input: Partial<LinkInput> = {}): Dataset {
@@ -507,6 +507,12 @@ describe('study status', () => {
     ['nobody has it', {}, undefined],
   ])('when %s', (_, row, expected) => {
     expect(attributesOf([row])[studyStatus]).toEqual(expected)
+  })
+
+  it('is what this site was told, whatever archives keep', () => {
+    const rows = [{ [studyStatus]: value('CS', 'VERIFIED') }]
+    const told = attributesOf(rows, { record: record({ studyStatus: 'READ' }) })
+    expect(told[studyStatus]).toEqual(value('CS', 'READ'))
   })
 })
 

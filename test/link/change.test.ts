@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { parseUid } from '../../src/dicom/uid.ts'
 import { type LinkChange, maxCommentLength, maxComments, parseChange, planChange } from '../../src/link/change.ts'
-import { type LinkRecord, reportStatuses, verifiedStatuses } from '../../src/link/record.ts'
+import { type LinkRecord, reportStatuses, studyStatuses, untold, verifiedStatuses } from '../../src/link/record.ts'
 
 const now = Date.UTC(2026, 0, 31, 10, 15)
 const at = new Date(now)
+
+/** Of a correction that is right. */
+const name = { keyword: 'PatientName', value: 'Doe^Jane', source: 'RIS' } as const
+const corrected = (keyword: string, value: unknown) => ({ corrections: [{ keyword, value, source: 'RIS' }] })
 
 describe('a change as it is written', () => {
   it.each<[unknown, LinkChange]>([
@@ -13,6 +17,7 @@ describe('a change as it is written', () => {
       { reportStatus: 'NEW', force: true },
       { reportStatus: 'NEW', force: true },
     ],
+    [{ studyStatus: 'STARTED' }, { studyStatus: 'STARTED' }],
     [{ verified: 'FAILED' }, { verified: 'FAILED' }],
     [
       { verified: 'VERIFIED', verifiedAt: '2026-01-31T11:15:00+01:00' },
@@ -24,6 +29,15 @@ describe('a change as it is written', () => {
     ],
     [{ comments: [{ text: ' a\r\n\tb ' }, { text: 'c' }] }, { comments: [{ text: 'a\n\tb' }, { text: 'c' }] }],
     [{ comments: [{ text: 'x'.repeat(maxCommentLength) }] }, { comments: [{ text: 'x'.repeat(maxCommentLength) }] }],
+    [
+      {
+        corrections: [
+          { ...name, value: ' Doe^Jane ' },
+          { keyword: 'PatientSex', value: 'F', source: 'HIS' },
+        ],
+      },
+      { corrections: [name, { keyword: 'PatientSex', value: 'F', source: 'HIS' }] },
+    ],
   ])('%j is understood', (body, change) => {
     expect(parseChange(body, now)).toEqual(change)
   })
@@ -42,6 +56,17 @@ describe('a change as it is written', () => {
     [{ reportStatus: 'approved' }, 'reportStatus: "approved"'],
     [{ reportStatus: 'UNKNOWN' }, 'reportStatus: "UNKNOWN"'],
     [{ reportStatus: null }, 'reportStatus: null'],
+    [{ studyStatus: 'DICTATED' }, 'studyStatus: "DICTATED"'],
+    [{ corrections: [] }, 'body: nothing to change'],
+    [{ corrections: name }, 'corrections: expected a list'],
+    [{ corrections: Array.from({ length: 13 }, () => name) }, 'corrections: 13 items'],
+    [{ corrections: [name, { ...name, value: 'Roe' }] }, 'corrections: an attribute is in it twice'],
+    [{ corrections: ['x'] }, 'corrections[0]: expected an object'],
+    [{ corrections: [{ ...name, author: 'me' }] }, 'corrections[0]: "author" is not known'],
+    [{ corrections: [{ ...name, source: undefined }] }, 'corrections[0].source: expected'],
+    [{ corrections: [{ ...name, source: 'x'.repeat(65) }] }, 'corrections[0].source: expected'],
+    [corrected('StudyInstanceUID', '1.2'), 'corrections[0].keyword: is none of PatientName'],
+    [corrected('toString', 'x'), 'corrections[0].keyword: is none of PatientName'],
     [{ verified: true }, 'verified: true'],
     [{ verified: 'x'.repeat(1000) }, 'verified: "xxx'],
     [{ verifiedAt: '2026-01-31T10:15:00Z' }, 'verifiedAt: given without'],
@@ -72,20 +97,45 @@ describe('a change as it is written', () => {
     expect(parse).not.toThrow(expect.objectContaining({ message: expect.stringMatching(/.{400}/) }))
   })
 
-  it('never has the text of a comment repeated', () => {
-    const parse = () => parseChange({ comments: [{ text: 'Doe^Jane\u0007' }] }, now)
-    expect(parse).not.toThrow(/Doe/)
+  it.each<[string, string, string[], unknown[]]>([
+    [
+      'a PN',
+      'PatientName',
+      ['A'.repeat(64), 'Yamada^Tarou=山田^太郎=やまだ^たろう'],
+      ['A'.repeat(65), 'a=b=c=d', '^^^^^x', '^= '],
+    ],
+    ['a LO', 'PatientID', ['x'.repeat(64), 'P 1'], ['x'.repeat(65), 'a\\b', 'a\nb', 'a\u0007', '', ' ', null, 1]],
+    ['a SH', 'AccessionNumber', ['x'.repeat(16)], ['x'.repeat(17)]],
+    ['a DA', 'PatientBirthDate', ['20240229'], ['20250229', '2024-02-29', '2024', '20240101-20240201']],
+    ['a TM', 'StudyTime', ['10', '101500.25'], ['2515', '10:15', 'noon']],
+    ['the sex', 'PatientSex', ['M', 'F', 'O'], ['f', 'X', 'FEMALE']],
+  ])('corrects an attribute by one value, such as %s', (_, keyword, values, wrong) => {
+    for (const value of values) expect(parseChange(corrected(keyword, value), now)).toEqual(corrected(keyword, value))
+    const refused = expect.objectContaining({
+      message: expect.stringMatching(/^corrections\[0\]\.value: expected one value: /),
+    })
+    for (const value of wrong) expect(() => parseChange(corrected(keyword, value), now), `${value}`).toThrow(refused)
+  })
+
+  it.each([
+    { comments: [{ text: 'Doe^Jane\u0007' }] },
+    corrected('PatientName', 'Doe^Jane\u0007'),
+    corrected('PatientSex', 'Doe^Jane'),
+    corrected('Doe^Jane', 'x'),
+    { corrections: [{ ...name, source: 'Doe^Jane\\' }] },
+  ])('never has %j repeated', (body) => {
+    expect(() => parseChange(body, now)).toThrow()
+    expect(() => parseChange(body, now)).not.toThrow(/Doe/)
   })
 })
 
 describe('a change of a record', () => {
   const record = (told: Partial<LinkRecord> = {}): LinkRecord => ({
-    study: parseUid('1.2.3', 'test'),
-    comments: [],
+    ...untold(parseUid('1.2.3', 'test')),
     version: 1,
     ...told,
   })
-  const none = { comments: [], forced: false }
+  const none = { comments: [], corrections: [], forced: [] }
 
   it.each(reportStatuses.flatMap((from) => reportStatuses.map((to) => [from, to] as const)))(
     'of the report from %s to %s goes forward only, or by force',
@@ -93,12 +143,40 @@ describe('a change of a record', () => {
       const steps = reportStatuses.indexOf(to) - reportStatuses.indexOf(from)
       const plan = (force?: boolean) =>
         planChange(record({ reportStatus: from }), { reportStatus: to, ...(force && { force }) })
-      const expected = steps === 0 ? undefined : { ...none, reportStatus: to, forced: steps < 0 }
+      const expected =
+        steps === 0 ? undefined : { ...none, reportStatus: to, forced: steps < 0 ? ['reportStatus'] : [] }
       expect(plan(true)).toEqual(expected)
       if (steps >= 0) expect(plan()).toEqual(expected)
       else expect(plan).toThrow(expect.objectContaining({ code: 'conflict' }))
     },
   )
+
+  it.each(studyStatuses.flatMap((from) => studyStatuses.map((to) => [from, to] as const)))(
+    'of the study from %s to %s goes forward only, or by force',
+    (studyStatus, to) => {
+      const steps = studyStatuses.indexOf(to) - studyStatuses.indexOf(studyStatus)
+      const plan = (force: boolean) => planChange(record({ studyStatus }), { studyStatus: to, force })
+      const expected = steps === 0 ? undefined : { ...none, studyStatus: to, forced: steps < 0 ? ['studyStatus'] : [] }
+      expect(plan(true)).toEqual(expected)
+      if (steps >= 0) expect(plan(false)).toEqual(expected)
+      else expect(() => plan(false)).toThrow(/^studyStatus: .*force/)
+    },
+  )
+
+  it("of a study whose status is another site's own goes to any", () => {
+    const plan = planChange(record({ studyStatus: 'ARRIVED' }), { studyStatus: 'STARTED' })
+    expect(plan).toEqual({ ...none, studyStatus: 'STARTED' })
+  })
+
+  it('takes what is corrected from what is known, and leaves what is known', () => {
+    const said = { ...name, site: 'south', author: 'key:ris', at }
+    const known = record({ corrections: [said] })
+    expect(planChange(known, { corrections: [name] })).toBeUndefined()
+    for (const other of [{ value: 'Roe' }, { source: 'HIS' }, { keyword: 'PatientID' as const }]) {
+      const news = { ...name, ...other }
+      expect(planChange(known, { corrections: [news] })).toEqual({ ...none, corrections: [news] })
+    }
+  })
 
   it.each(reportStatuses)('of a report nobody told of begins at %s', (reportStatus) => {
     expect(planChange(record(), { reportStatus })).toEqual({ ...none, reportStatus })

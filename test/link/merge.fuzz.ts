@@ -1,15 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { mergeSnapshots, standing } from '../../src/link/merge.ts'
+import { mergeSnapshots, standing, standingCorrections } from '../../src/link/merge.ts'
 import { emptySnapshot, type LinkSnapshot } from '../../src/link/snapshot.ts'
 import { snapshots } from '../support/link-snapshots.ts'
 
 /** What a reader is told. */
-const counts = ({ homeSite, reportStatus, verified, comments }: LinkSnapshot) => ({
+const counts = ({ homeSite, reportStatus, studyStatus, verified, comments, corrections }: LinkSnapshot) => ({
   home: homeSite?.site,
   report: standing(reportStatus, homeSite),
+  status: standing(studyStatus, homeSite),
   verification: standing(verified, homeSite),
   comments,
+  corrections: standingCorrections(corrections, homeSite),
 })
 
 describe('what sites told of a study, put together', () => {
@@ -46,6 +48,18 @@ describe('what sites told of a study, put together', () => {
         const { comments } = mergeSnapshots(a, b)
         expect(comments).toEqual(expect.arrayContaining([...a.comments, ...b.comments]))
         expect(comments.length).toBeLessThanOrEqual(a.comments.length + b.comments.length)
+      }),
+    )
+  })
+
+  it('says one thing of each attribute that anybody corrected, as somebody said it', () => {
+    fc.assert(
+      fc.property(snapshots, snapshots, (a, b) => {
+        const { corrections, homeSite } = mergeSnapshots(a, b)
+        const said = [...a.corrections, ...b.corrections]
+        const count = standingCorrections(corrections, homeSite)
+        expect(count.map(({ keyword }) => keyword)).toEqual([...new Set(said.map(({ keyword }) => keyword))].sort())
+        expect(said).toEqual(expect.arrayContaining(count))
       }),
     )
   })

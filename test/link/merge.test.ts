@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { commentsAdded, mergeSnapshots, standing } from '../../src/link/merge.ts'
+import type { SaidCorrection } from '../../src/link/correction.ts'
+import { commentsAdded, mergeSnapshots, standing, standingCorrections } from '../../src/link/merge.ts'
 import { emptySnapshot, type LinkSnapshot, type SaidComment } from '../../src/link/snapshot.ts'
 
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 31) + ms)
@@ -16,6 +17,14 @@ const homeOf = (site: string, ms = 0): Partial<LinkSnapshot> => ({ homeSite: { s
 const comment = (site: string, number: number, ms: number, text = 'a'): SaidComment => ({
   ...{ site, number, text },
   ...{ author: 'key:ris', at: at(ms) },
+})
+
+const named = (site: string, ms: number, value: string): Partial<LinkSnapshot> => ({
+  corrections: [correction(site, ms, { value })],
+})
+const correction = (site: string, ms: number, some: Partial<SaidCorrection> = {}): SaidCorrection => ({
+  ...{ keyword: 'PatientName', value: 'A', source: 'RIS', author: 'key:ris' },
+  ...{ site, at: at(ms), ...some },
 })
 
 describe('of what sites tell of a study', () => {
@@ -43,6 +52,32 @@ describe('of what sites tell of a study', () => {
     expect(reportOf(known)).toBe('NEW')
     expect(reportOf(known, homeOf('a'))).toBe('APPROVED')
     expect(reportOf(known, homeOf('a', 1), homeOf('b', 0))).toBe('NEW')
+  })
+
+  it('the status of the study is that of its home, else the last, whatever it is', () => {
+    const status = (site: string, ms: number, value: string) => ({ studyStatus: [{ site, at: at(ms), value }] })
+    const known = merged(status('a', 1, 'READ'), status('b', 2, 'ARRIVED'), status('b', 0, 'STARTED'))
+    expect(known.studyStatus).toHaveLength(2)
+    expect(standing(known.studyStatus, undefined)?.value).toBe('ARRIVED')
+    expect(standing(known.studyStatus, homeOf('a').homeSite)?.value).toBe('READ')
+  })
+
+  it('each attribute is corrected by its home, else by the last that corrects it', () => {
+    const birth = correction('c', 0, { keyword: 'PatientBirthDate', value: '19700101' })
+    const told = [named('a', 1, 'A'), named('b', 3, 'B'), named('a', 2, 'C'), { corrections: [birth] }]
+    const { corrections } = merged(...told)
+    expect(corrections.map(({ keyword, site, value }) => [keyword, site, value])).toEqual([
+      ['PatientBirthDate', 'c', '19700101'],
+      ['PatientName', 'a', 'C'],
+      ['PatientName', 'b', 'B'],
+    ])
+    const values = (home?: string) =>
+      standingCorrections(corrections, home === undefined ? undefined : homeOf(home).homeSite).map(({ value }) => value)
+    expect([values(), values('a'), values('c')]).toEqual([
+      ['19700101', 'B'],
+      ['19700101', 'C'],
+      ['19700101', 'B'],
+    ])
   })
 
   it('every comment is kept once, in the order of their times', () => {

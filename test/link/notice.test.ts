@@ -11,6 +11,11 @@ const instance = { sopInstanceUID: '1.2.3.5', sopClassUID: '1.2.840.10008.5.1.4.
 const series = { seriesInstanceUID: '1.2.3.4', modality: 'CT', instances: [instance, { sopInstanceUID: '1.2.3.6' }] }
 const comment = { site: 'north', number: 1, text: 'DOE^JANE', author: 'key:ris', at }
 
+const correction = {
+  ...{ keyword: 'PatientName', value: 'DOE^JANE', source: 'RIS' },
+  ...{ author: 'key:ris', site: 'north', at },
+}
+
 const valid = {
   noticeId: '0b7a1c9e-5d1f-4a53-9a0e-7c3f3b1d2e4f',
   origin: 'north',
@@ -23,8 +28,10 @@ const valid = {
   attributes: {
     homeSite: { site: 'north', at },
     reportStatus: [{ site: 'north', at, value: 'APPROVED' }],
+    studyStatus: [{ site: 'north', at, value: 'ARRIVED' }],
     verified: [{ site: 'south', at, value: 'VERIFIED', verifiedAt: at }],
     comments: [comment],
+    corrections: [correction],
   },
   series: [series],
 }
@@ -47,8 +54,10 @@ describe('a notice as it is sent', () => {
       attributes: {
         homeSite: { site: 'north', at: time },
         reportStatus: [{ site: 'north', at: time, value: 'APPROVED' }],
+        studyStatus: [{ site: 'north', at: time, value: 'ARRIVED' }],
         verified: [{ site: 'south', at: time, value: 'VERIFIED', verifiedAt: time }],
         comments: [{ ...comment, at: time }],
+        corrections: [{ ...correction, at: time }],
       },
       series: [{ ...series, instances: [{ ...one, digest: digest.value }, other] }],
     })
@@ -61,6 +70,12 @@ describe('a notice as it is sent', () => {
       { seriesInstanceUID: '1.2', instances: [] },
     ])
     expect(parse({ ...valid, version: {} }).version).toEqual({})
+  })
+
+  it('may correct an attribute that is not known here, which is passed over', () => {
+    const later = { ...correction, keyword: 'PatientWeight', value: ['70'] }
+    const corrections = [later, correction, { ...correction, site: 'south' }, later]
+    expect(parse(withAttributes({ corrections })).attributes.corrections).toHaveLength(2)
   })
 
   it.each<[string, unknown]>([
@@ -97,6 +112,14 @@ describe('a notice as it is sent', () => {
     ['attributes.reportStatus[0].value', withAttributes({ reportStatus: [{ site: 'north', at, value: 'UNKNOWN' }] })],
     ['attributes.reportStatus', withAttributes({ reportStatus: listOf(2, () => ({ site: 'a', at, value: 'NEW' })) })],
     ['attributes.reportStatus', withAttributes({ reportStatus: listOf(257, () => null) })],
+    ['attributes.studyStatus[0].value', withAttributes({ studyStatus: [{ site: 'north', at, value: 'Read' }] })],
+    ['attributes.studyStatus[0].value', withAttributes({ studyStatus: [{ site: 'north', at, value: ' READ' }] })],
+    [
+      'attributes.studyStatus[0].value',
+      withAttributes({ studyStatus: [{ site: 'north', at, value: 'X'.repeat(17) }] }),
+    ],
+    ['attributes.studyStatus[0].value', withAttributes({ studyStatus: [{ site: 'north', at }] })],
+    ['attributes.studyStatus', withAttributes({ studyStatus: listOf(2, () => ({ site: 'a', at, value: 'READ' })) })],
     ['attributes.verified[0].value', withAttributes({ verified: [{ site: 'north', at, value: true }] })],
     [
       'attributes.verified[0].verifiedAt',
@@ -114,6 +137,16 @@ describe('a notice as it is sent', () => {
     ['attributes.comments[0].text', withAttributes({ comments: [{ ...comment, text: 'DOE^JANE\0' }] })],
     ['attributes.comments[0].text', withAttributes({ comments: [{ ...comment, text: 'JANE'.repeat(2561) }] })],
     ['attributes.comments[0].author', withAttributes({ comments: [{ ...comment, author: 'JANE'.repeat(200) }] })],
+    ['attributes.corrections', withAttributes({ corrections: listOf(10_001, () => correction) })],
+    ['attributes.corrections', withAttributes({ corrections: [correction, { ...correction, value: 'ROE' }] })],
+    ['attributes.corrections[0].keyword', withAttributes({ corrections: [{ ...correction, keyword: ['JANE'] }] })],
+    ['attributes.corrections[0].value', withAttributes({ corrections: [{ ...correction, value: 'DOE^JANE\0' }] })],
+    [
+      'attributes.corrections[0].source',
+      withAttributes({ corrections: [{ ...correction, source: 'JANE'.repeat(20) }] }),
+    ],
+    ['attributes.corrections[0].author', withAttributes({ corrections: [{ ...correction, author: '' }] })],
+    ['attributes.corrections[0].at', withAttributes({ corrections: [{ ...correction, at: '2027-01-31T10:15:00Z' }] })],
     ['series', { ...valid, series: {} }],
     ['series', withSeries(...listOf(10_001, () => 1))],
     ['series[0]', withSeries(null)],

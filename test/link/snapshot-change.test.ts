@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { parseUid } from '../../src/dicom/uid.ts'
 import type { ChangePlan } from '../../src/link/change.ts'
-import type { LinkRecord } from '../../src/link/record.ts'
+import { type LinkRecord, untold } from '../../src/link/record.ts'
 import { emptySnapshot, type LinkSnapshot } from '../../src/link/snapshot.ts'
 import { sayPlan } from '../../src/link/snapshot-change.ts'
 
 const at = (ms: number) => new Date(Date.UTC(2026, 0, 31) + ms)
-const untold: LinkRecord = { study: parseUid('1.2.3', 'test'), comments: [], version: 0 }
+const nothing = untold(parseUid('1.2.3', 'test'))
 const say = (plan: Partial<ChangePlan>, before: Partial<LinkSnapshot> = {}, record: Partial<LinkRecord> = {}) =>
   sayPlan(
     { ...emptySnapshot, ...before },
-    { record: { ...untold, ...record }, plan: { comments: [], forced: false, ...plan } },
+    { record: { ...nothing, ...record }, plan: { comments: [], corrections: [], forced: [], ...plan } },
     { site: 'here', author: 'key:ris', now: at(10) },
   )
 
@@ -19,8 +19,34 @@ describe('what this site says of a study', () => {
     expect(say({ reportStatus: 'NEW', verified: 'VERIFIED', verifiedAt: 'now' })).toEqual({
       reportStatus: [{ site: 'here', at: at(10), value: 'NEW' }],
       verified: [{ site: 'here', at: at(10), value: 'VERIFIED', verifiedAt: at(10) }],
+      studyStatus: [],
       comments: [],
+      corrections: [],
     })
+  })
+
+  it('is a study status, and what attributes should be, by whom', () => {
+    const correction = { keyword: 'PatientID', value: 'P1', source: 'RIS' } as const
+    const { studyStatus, corrections } = say({ studyStatus: 'READ', corrections: [correction] })
+    expect(studyStatus).toEqual([{ site: 'here', at: at(10), value: 'READ' }])
+    expect(corrections).toEqual([{ ...correction, site: 'here', author: 'key:ris', at: at(10) }])
+  })
+
+  it('corrects an attribute after what it answers, unless that is the home\u2019s', () => {
+    const correction = { keyword: 'PatientID', value: 'P1', source: 'RIS' } as const
+    const theirs = { ...correction, value: 'P2', site: 'a', author: 'x', at: at(5_000) }
+    const other = { ...correction, keyword: 'StudyID' } as const
+    const say1 = (homeSite?: string) => (some: typeof correction | typeof other) =>
+      say(
+        { corrections: [some] },
+        { corrections: [theirs], ...(homeSite && { homeSite: { site: homeSite, at: at(0) } }) },
+      )
+    expect(say1()(correction).corrections).toEqual([
+      theirs,
+      { ...correction, site: 'here', author: 'key:ris', at: at(5_001) },
+    ])
+    expect(say1('a')(other).corrections).toHaveLength(2)
+    expect(() => say1('a')(correction)).toThrow(/^corrections of PatientID: .* a /)
   })
 
   it('leaves the words of others as they are, and what it does not speak of', () => {

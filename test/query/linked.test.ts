@@ -24,6 +24,7 @@ describe('a linked query', () => {
     verified: 'VERIFIED',
     verifiedAt: new Date('2026-01-02T03:04:05Z'),
     comments: [{ text: 'compare with the stroke of 2019', author: 'key:reader', at: new Date('2026-01-03T00:00:00Z') }],
+    corrections: [],
     version: 3,
   }
   const north = home(madeInstance({ study }), { [tag.Modality]: ['CT'], [tag.StudyDescription]: ['CT BRAIN'] })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
-import { mergeSnapshots } from '../../src/link/merge.ts'
-import { reportStatuses, verifiedStatuses } from '../../src/link/record.ts'
+import { mergeSnapshots, registerOf } from '../../src/link/merge.ts'
+import { reportStatuses, studyStatuses, verifiedStatuses } from '../../src/link/record.ts'
 import { emptySnapshot, type LinkSnapshot } from '../../src/link/snapshot.ts'
 
 /** Few sites and moments, so that they meet. */
@@ -22,15 +22,25 @@ const comment = fc.record({
   author: fc.constantFrom('key:ris', 'oidc:1'),
 })
 
+const correction = fc.record({
+  ...said,
+  keyword: fc.constantFrom('PatientName', 'AccessionNumber'),
+  value: fc.constantFrom('A', 'B'),
+  source: fc.constantFrom('RIS', 'HIS'),
+  author: fc.constantFrom('key:ris', 'oidc:1'),
+})
+
 /** Snapshots as sites send them: any, also such that contradict each other. */
 export const snapshots: fc.Arbitrary<LinkSnapshot> = fc
   .record(
     {
       homeSite: fc.record(said),
       reportStatus: words(fc.record({ ...said, value: fc.constantFrom(...reportStatuses) })),
+      studyStatus: words(fc.record({ ...said, value: fc.constantFrom(...studyStatuses, 'DICTATED_TWICE') })),
       verified: words(verification),
       comments: fc.array(comment, { maxLength: 4 }),
+      corrections: fc.uniqueArray(correction, { selector: registerOf, maxLength: 4 }),
     },
-    { requiredKeys: ['reportStatus', 'verified', 'comments'] },
+    { requiredKeys: ['reportStatus', 'studyStatus', 'verified', 'comments', 'corrections'] },
   )
   .map((told) => mergeSnapshots(emptySnapshot, told))

@@ -1,0 +1,6 @@
+/** Who said it, and when. */
+export interface Said {
+  /** Id of a site. */
+  readonly site: string
+  readonly at: Date
+}
