@@ -104,11 +104,6 @@ export class Locator {
     return untilAborted(this.#asking.get(study) ?? this.#askAnew(study), signal)
   }
 
-  /** The only cluster there is, for who need not know more of a study that was not located just now. */
-  onlyCluster(study: Uid): Cluster | undefined {
-    return this.#clusters.length === 1 && !this.#fresh(study) ? this.#clusters[0] : undefined
-  }
-
   /** What is stored meanwhile makes the answer an old one, which is not kept. */
   #askAnew(study: Uid): Promise<StudyLocation> {
     const asking: Promise<StudyLocation> = this.#ask(study)

@@ -5,11 +5,11 @@ import { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type AttemptsOptions, pausesMs } from './attempts.ts'
 import { describe } from './failure.ts'
+import { countOf } from './inventories.ts'
+import type { Holder } from './locate.ts'
 import { contradiction, type Fetch, relayUnion, takeNew, type Union } from './union.ts'
 
 export interface SoleOptions extends AttemptsOptions {
-  /** How many instances the holder says there are; `undefined` when that cannot be told. */
-  readonly count: () => Promise<number | undefined>
   /** What the holder lists. */
   readonly list: () => Promise<Inventory>
   /** Who holds what by now, with inventories. */
@@ -17,21 +17,22 @@ export interface SoleOptions extends AttemptsOptions {
 }
 
 /**
- * All that the only holder of something sends. It says how many instances there are: only when fewer come is it asked
- * again who holds what, and what is missing taken from there.
+ * All that the only holder of something sends. It has said how many instances there are: only when fewer come is it
+ * asked again who holds what, and what is missing taken from there.
  */
 export async function* relaySole<T>(
   target: Target,
-  cluster: Cluster,
+  holder: Holder,
   fetch: Fetch<T>,
-  { count, list, planAgain, ...options }: SoleOptions,
+  { list, planAgain, ...options }: SoleOptions,
 ): AsyncGenerator<T> {
+  const { cluster } = holder
+  const count = countOf(holder, target) ?? Number.POSITIVE_INFINITY
   const given = new Set<Uid>()
   const failures = new Map<Cluster, ClusterError>()
-  const counted = async () => (await count()) ?? Number.POSITIVE_INFINITY
   try {
     yield* takeNew(given, fetch(cluster, target, { patient: true }))
-    if (given.size >= (await counted()) || (await isAll(given, list))) return
+    if (given.size >= count || (await isAll(given, list))) return
     failures.set(cluster, contradiction(cluster))
   } catch (thrown) {
     if (!(thrown instanceof ClusterError)) throw thrown
@@ -40,10 +41,7 @@ export async function* relaySole<T>(
   const union = await planLater(planAgain, given.size > 0, options)
   yield* relayUnion(target, union, fetch, { begun: { given, failures }, ...options })
   // Who holds a part cannot say that there is no more.
-  if (
-    given.size < (await counted()) &&
-    !union.sources.some((source) => source.cluster === cluster && source.inventory)
-  ) {
+  if (given.size < count && !union.sources.some((source) => source.cluster === cluster && source.inventory)) {
     throw new LinkError('bad-gateway', `not all instances of ${describe(target)} can be had`)
   }
 }

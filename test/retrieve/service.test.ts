@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import type { RetrieveRequest, SearchRequest } from '../../src/clusters/cluster.ts'
 import { ClusterError } from '../../src/core/outcome.ts'
 import { firstString } from '../../src/dicom/dataset.ts'
 import type { Parts } from '../../src/dicom/multipart.ts'
@@ -143,100 +142,6 @@ describe('a study', () => {
     const request = { target: { study }, transferSyntax: '1.2.840.10008.1.2.4.70' }
     await expect(service([north]).instances(request, requester)).rejects.toMatchObject({ code: 'not-acceptable' })
     expect(asked).toBe(1)
-  })
-})
-
-describe('a study of the only cluster', () => {
-  /** Says where studies are when it is told to, or why it does not. */
-  class Hesitant extends MemoryCluster {
-    readonly said = Promise.withResolvers<void>()
-    readonly sent = Promise.withResolvers<void>()
-    wasLeft = false
-
-    override async search(request: SearchRequest) {
-      await this.said.promise
-      return super.search(request)
-    }
-
-    override async retrieve(request: RetrieveRequest): Promise<Parts> {
-      await this.sent.promise
-      const parts = await super.retrieve(request)
-      const left = () => {
-        this.wasLeft = true
-      }
-      return (async function* () {
-        try {
-          yield* parts
-        } finally {
-          left()
-        }
-      })()
-    }
-  }
-
-  const hesitant = (held: readonly MadeInstance[]) => {
-    const only = new Hesitant('north')
-    for (const made of held) only.add(made)
-    return only
-  }
-
-  it('begins to come before the cluster has said how much it is, and ends when it has', async () => {
-    const made = instances(3)
-    const only = hesitant(made)
-    only.sent.resolve()
-    const answer = await service([only]).instances(whole, requester)
-    expect(answer).toMatchObject({ status: 200, warnings: [] })
-    const all = collect(answer.body)
-    only.said.resolve()
-    expect([...(await all).keys()].toSorted()).toEqual(uidsOf(made))
-  })
-
-  it('of which it sends less than it says is completed by asking it again', async () => {
-    const made = instances(4)
-    const only = cluster('north', made)
-    const { retrieve } = only
-    let asked = 0
-    only.retrieve = async (request) => {
-      const parts = await retrieve.call(only, request)
-      return asked++ === 0 ? firstOf(parts) : parts
-    }
-    const answer = await service([only]).instances(whole, requester)
-    expect([...(await collect(answer.body)).keys()].toSorted()).toEqual(uidsOf(made))
-  })
-
-  async function* firstOf(parts: Parts): Parts {
-    for await (const part of parts) {
-      yield part
-      return
-    }
-  }
-
-  it('ends as an error when the cluster does not say how much it is, and does not list it either', async () => {
-    const made = instances(3)
-    const only = hesitant(made)
-    only.sent.resolve()
-    const clock = new FakeClock()
-    const answer = await service([only], {}, clock).instances(whole, requester)
-    only.said.reject(new ClusterError('north', 'rejected', 'no'))
-    await expect(passing(clock, collect(answer.body))).rejects.toMatchObject({ code: 'bad-gateway' })
-  })
-
-  it('cannot be had when the cluster does not say, before anything has come, which is let go then', async () => {
-    const only = hesitant(instances(3))
-    const asked = service([only]).instances(whole, requester)
-    only.said.reject(new ClusterError('north', 'timed-out', 'no answer'))
-    await expect(asked).rejects.toMatchObject({
-      code: 'unavailable',
-      message: expect.stringContaining('north timed-out'),
-    })
-    only.sent.resolve()
-    await expect.poll(() => only.wasLeft).toBe(true)
-  })
-
-  it('is not found when it is not there', async () => {
-    await expect(service([cluster('north', [])]).instances(whole, requester)).rejects.toMatchObject({
-      code: 'not-found',
-    })
   })
 })
 
