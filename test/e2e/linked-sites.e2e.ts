@@ -66,9 +66,9 @@ class Site {
   /** What it says of a study beside the archives. */
   async told(study: string) {
     const response = await this.ask(`/link/v1/studies/${study}`)
-    const { reportStatus, comments } = (await response.json()) as Record<string, unknown>
+    const { reportStatus, studyStatus, comments, corrections } = (await response.json()) as Record<string, unknown>
     const texts = (comments as readonly { readonly text: string }[]).map(({ text }) => text)
-    return { reportStatus, comments: texts.toSorted() }
+    return { reportStatus, studyStatus, comments: texts.toSorted(), corrections }
   }
 
   async residenceOf(study: string): Promise<string | undefined> {
@@ -182,12 +182,17 @@ describe.skipIf(!orthancAvailable)('two linked sites', () => {
   })
 
   test('both come to say the same of it, whoever was told', async () => {
+    const correction = { keyword: 'PatientName', value: 'Doe^Jane', source: 'RIS' }
     await Promise.all([
       tell('north', study, { reportStatus: 'DICTATED', comments: [{ text: 'seen in the north' }] }),
-      tell('south', study, { comments: [{ text: 'seen in the south' }] }),
+      tell('south', study, { comments: [{ text: 'seen in the south' }], corrections: [correction] }),
     ])
-    await tell('south', study, { comments: [{ text: 'seen again' }] })
-    const said = { reportStatus: 'DICTATED', comments: ['seen again', 'seen in the north', 'seen in the south'] }
+    await tell('south', study, { studyStatus: 'READ', comments: [{ text: 'seen again' }] })
+    const said = {
+      ...{ reportStatus: 'DICTATED', studyStatus: 'READ' },
+      comments: ['seen again', 'seen in the north', 'seen in the south'],
+      corrections: [expect.objectContaining({ ...correction, site: 'south' })],
+    }
     for (const name of names) await expect.poll(() => sites[name].told(study), agreement).toEqual(said)
   })
 

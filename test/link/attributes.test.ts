@@ -516,6 +516,23 @@ describe('study status', () => {
   })
 })
 
+describe('corrections', () => {
+  it('are proposals: they are in no row', () => {
+    const said = {
+      keyword: 'PatientName',
+      value: 'Doe^Jane',
+      source: 'RIS',
+      author: 'x',
+      site: 'north',
+      at: new Date(0),
+    }
+    const told = attributesOf([{ [tag.PatientName]: value('PN', { Alphabetic: 'Roe' }) }], {
+      record: record({ corrections: [{ ...said, keyword: 'PatientName' }] }),
+    })
+    expect(JSON.stringify(told)).not.toContain('Doe')
+  })
+})
+
 describe('constraints that were not honoured', () => {
   it('are told, each once, and are absent when there are none', () => {
     expect(attributesOf([{}], { unhonoured: ['StudyComments', 'A', 'A'] })[linkTag.unhonoured]).toEqual(
