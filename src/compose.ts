@@ -36,6 +36,7 @@ import { createFactsOfStudy } from './mappings/facts.ts'
 import { createMappings, type MappingsService } from './mappings/service.ts'
 import { shippedMappings } from './mappings/shipped.ts'
 import { createRenderer } from './render/renderer.ts'
+import { Fresh } from './replicate/fresh.ts'
 import { createOutbox } from './replicate/outbox.ts'
 import type { Replication } from './replicate/service.ts'
 import { updatesOf } from './replicate/targets.ts'
@@ -83,7 +84,8 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
     const retrieve = retrieveServiceOf(config, { clusters, index, bulkdataKey, renderer, telemetry: metrics })
     const { peers } = resources.adopt(openPeers(config, located), (it) => it.close())
     const noticeTargets = noticeTargetsOf(config, peers, located)
-    const replication = resources.adopt(replicationOf(config, noticeTargets, located), (it) => it.stop())
+    const fresh = new Fresh()
+    const replication = resources.adopt(replicationOf(config, noticeTargets, { ...located, fresh }), (it) => it.stop())
     const came = cameInto(clusters.home.id, { index, retrieve })
     const linking = peers.length > 0 ? linkingOf(config, { ...located, peers, replication, came }) : undefined
     if (linking) resources.adopt(linking.pulls, (it) => it.stop())
@@ -102,7 +104,7 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
     sweeper?.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const parts = { ...located, retrieve, stored, replication, delivery, linking, mappings, pages: pages.app }
+    const parts = { ...located, fresh, retrieve, stored, replication, delivery, linking, mappings, pages: pages.app }
     const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(configured)) {
@@ -203,6 +205,7 @@ async function openDelivery(config: Config, { retrieve, ...parts }: DeliveringPa
 }
 
 interface HttpParts extends RetrievingParts {
+  readonly fresh: Fresh
   /** Resolves when it is certain that the other clusters come to have what was stored of these studies. */
   readonly stored: (studies: readonly Uid[]) => Promise<void>
   readonly replication: Replication
@@ -213,7 +216,8 @@ interface HttpParts extends RetrievingParts {
 }
 
 async function serveHttp(config: Config, parts: HttpParts) {
-  const { db, clusters, index, retrieve, stored, replication, delivery, linking, mappings, log, metrics, pages } = parts
+  const { db, clusters, index, fresh, retrieve, stored, replication, delivery, linking, mappings } = parts
+  const { log, metrics, pages } = parts
   const lifecycle = { draining: false }
   const query = queryServiceOf(config, {
     db,
@@ -227,7 +231,8 @@ async function serveHttp(config: Config, parts: HttpParts) {
     maxJsonBytes: config.limits.maxJsonBytes,
     spoolDir: spoolDir(config),
     spool: spoolOf(config, clusters, log),
-    replicate: async (studies, { id: cluster }) => {
+    replicate: async (studies, { id: cluster }, acknowledged) => {
+      if (cluster === clusters.home.id) fresh.note(acknowledged)
       await stored(studies)
       if (cluster === spoolId) await delivery?.request(studies)
       studies.forEach(cameInto(cluster, { index, retrieve }))

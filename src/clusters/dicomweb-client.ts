@@ -262,8 +262,8 @@ function headersOf(call: Call, authorization: string | undefined): Record<string
   const requestId = currentRequest()?.id
   return {
     accept: call.accept,
-    // Pixel data does not get smaller by it, JSON does, by a factor of ten.
-    'accept-encoding': call.accept.includes('json') ? 'gzip' : 'identity',
+    // Pixel data does not get smaller by it, JSON does, by a factor of ten; what answers an upload is small as it is.
+    'accept-encoding': call.accept.includes('json') && !call.content ? 'gzip' : 'identity',
     'user-agent': `dicomweb-link/${productVersion}`,
     ...(authorization !== undefined && { authorization }),
     ...(requestId !== undefined && { 'x-request-id': requestId }),

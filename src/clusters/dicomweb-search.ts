@@ -132,12 +132,17 @@ async function ask(
 ): Promise<Exchange | undefined> {
   const path = `${resource(request)}?${queryString(request, offset)}`
   try {
-    return await client.request({ method: 'GET', path, accept: 'application/dicom+json', signal })
+    const headers = isOfOne(request) ? { 'accept-encoding': 'identity' } : {}
+    return await client.request({ method: 'GET', path, accept: 'application/dicom+json', headers, signal })
   } catch (error) {
     if (!(error instanceof ClusterError) || error.reason !== 'not-found') throw error
     return notFound(client, request, error)
   }
 }
+
+/** Asked by the UID of one object: the answer is small, and to compress it is dearer than to send it. */
+const isOfOne = ({ level, constraints }: SearchRequest): boolean =>
+  constraints.some(({ path, value }) => path.length === 1 && path[0] === levelUid[level] && isUid(value))
 
 /** 404 to a search is not a missing row but a missing service, unless it is asked below something that may be missing. */
 function notFound(client: DicomwebClient, request: SearchRequest, cause: ClusterError): undefined {

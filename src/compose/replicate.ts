@@ -12,6 +12,7 @@ import { refusedOf, rememberRefusals } from '../db/outbox.ts'
 import { holdersOf } from '../db/study-location.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { archiveTarget, type Refusals } from '../replicate/archive-target.ts'
+import type { Fresh } from '../replicate/fresh.ts'
 import {
   createReplication,
   type JobQueue,
@@ -50,11 +51,16 @@ export interface ReplicationParts {
   readonly metrics: Telemetry
 }
 
+export interface UpdateParts extends ReplicationParts {
+  /** What home is given. */
+  readonly fresh: Fresh
+}
+
 /** Brings what was stored to the linked clusters, as configured; peers are told by `noticeTargets` instead. */
 export function replicationOf(
   config: Config,
   noticeTargets: readonly PacedTarget[],
-  { db, clusters, index, log, metrics }: ReplicationParts,
+  { db, clusters, index, log, metrics, fresh }: UpdateParts,
 ): Replication {
   const common = {
     sourcesFor: (study: Uid, target: string) => sourcesFor(db, clusters.all, study, target),
@@ -69,7 +75,10 @@ export function replicationOf(
     const updates = updatesOf(configured)
     const isPeer = noticeTargets.some(({ id }) => id === configured.id)
     if (updates === 'none' || !cluster || isPeer) return []
-    const target = archiveTarget(storingAt(paceOf(configured), cluster), updates, common)
+    const target = archiveTarget(storingAt(paceOf(configured), cluster), updates, {
+      ...common,
+      fresh: fresh.reader(),
+    })
     return [{ ...target, atOnce: configured.updatesAtOnce }]
   })
   // Those who tell peers mostly wait for them.
@@ -93,6 +102,7 @@ export function queueOf(db: Database, { giveUpAfterMs }: { giveUpAfterMs: number
     claim: (targets, limit) => jobs.claimConverge(db, { owner, clusters: targets, limit, leaseMs }),
     renew: (job) => jobs.renewLease(db, job, leaseMs),
     complete: (job) => jobs.completeConverge(db, job),
+    postpone: (job, runInMs) => jobs.postponeConverge(db, job, runInMs),
     fail: (job, error, retryInMs) => jobs.failConverge(db, job, error, { retryInMs, giveUpAfterMs }),
     release: (job) => jobs.releaseConverge(db, job),
   }

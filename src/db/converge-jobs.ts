@@ -12,6 +12,7 @@ import { convergeJob, pausedCluster } from './schema.ts'
  *                                ▲  ▲                     │ │ │
  *                                │  └── failConverge ─────┤ │ └─ lease lapses: anybody's to claim
  *                                ├───── completeConverge ─│─┘    (requested again meanwhile)
+ *                                ├───── postponeConverge ─┤
  *                                │                        │
  *                requestConverge, retryConverge ◄── dead ◄┘ failConverge, failing for too long
  *
@@ -120,6 +121,22 @@ export const completeConverge = (db: Queries, job: ClaimedJob): Promise<'done' |
       .where(held(job))
       .returning({ cluster: convergeJob.cluster })
     return released.length > 0 ? 'again' : 'lost'
+  })
+
+/**
+ * The run succeeded and the study is to be looked at once more: the job is due in `runInMs`, or at once when it was
+ * requested meanwhile. Nothing happens when the claim was lost.
+ */
+export const postponeConverge = (db: Queries, job: ClaimedJob, runInMs: number): Promise<void> =>
+  guard('postpone a convergence job', async () => {
+    const untouched = sql`${convergeJob.generation} = ${job.generation}`
+    await db
+      .update(convergeJob)
+      .set({
+        ...{ ...freed, attempts: 0, failingSince: null, lastError: null, failedAt: null },
+        runAt: sql`case when ${untouched} then ${inFuture(runInMs)} else ${convergeJob.runAt} end`,
+      })
+      .where(held(job))
   })
 
 /**

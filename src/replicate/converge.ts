@@ -1,4 +1,4 @@
-import type { Cluster, InstanceUpload } from '../clusters/cluster.ts'
+import type { Cluster, InstanceUpload, StoreResult } from '../clusters/cluster.ts'
 import type { ListedInstance } from '../clusters/inventory.ts'
 import { failuresIn, notStored, type Refused } from '../clusters/refused.ts'
 import { sniffPart } from '../clusters/sniff.ts'
@@ -56,13 +56,50 @@ export async function converge(
   const missing = whatIsMissing(holdings, held, options)
   const uploads = readAll(missing, options, failures, signal)
   const results = missing.length > 0 ? await target.store(uploads, signal) : []
+  const refused = await refusedIn(results, failures, { target, options })
+  const sent = results.length - refused.length
+  const counts = holdings.map(({ cluster, inventory }) => [cluster.id, inventory.size] as const)
+  return { sent, refused, held: new Map([...counts, [target.id, held.size + sent]]) }
+}
+
+/**
+ * Brings instances that the sources are known to hold, without listing the study: each by a call of its own, since the
+ * target is then asked for it alone. Otherwise as {@link converge}.
+ */
+export async function bring(
+  instances: readonly ListedInstance[],
+  target: Cluster,
+  options: Omit<ConvergeOptions, 'startsStudies'>,
+  signal: AbortSignal,
+): Promise<Pick<ConvergeResult, 'sent' | 'refused'>> {
+  const { sources: holders, travels, refusals } = options
+  const wanted = instances.filter((it) => travels(it.sopClass) && !refusals?.before.has(it.instance))
+  const failures: unknown[] = []
+  const results: StoreResult[] = []
+  for (const it of wanted) {
+    const upload = readAll([{ target: it, holders }], options, failures, signal)
+    results.push(...(await target.store(upload, signal)))
+  }
+  const refused = await refusedIn(results, failures, { target, options })
+  return { sent: results.length - refused.length, refused }
+}
+
+interface Sent {
+  readonly target: Cluster
+  readonly options: Pick<ConvergeOptions, 'refusals'>
+}
+
+/** What the target refused for good, when that is noted. Throws what else kept instances from being stored. */
+async function refusedIn(
+  results: readonly StoreResult[],
+  failures: readonly unknown[],
+  { target, options }: Sent,
+): Promise<readonly Refused[]> {
   const { refused, passing } = failuresIn(results)
   if (refused.length > 0) await options.refusals?.note(refused)
   if (passing) throw notStored(target, passing, results)
   if (failures.length > 0) throw failures[0]
-  const sent = results.length - refused.length
-  const counts = holdings.map(({ cluster, inventory }) => [cluster.id, inventory.size] as const)
-  return { sent, refused, held: new Map([...counts, [target.id, held.size + sent]]) }
+  return refused
 }
 
 interface Holding {
@@ -105,7 +142,7 @@ function whatIsMissing(
 /** What cannot be read is passed over and noted; what turns out not to travel is passed over. */
 async function* readAll(
   missing: readonly Missing[],
-  { travels, maxBufferedPartBytes }: ConvergeOptions,
+  { travels, maxBufferedPartBytes }: Pick<ConvergeOptions, 'travels' | 'maxBufferedPartBytes'>,
   failures: unknown[],
   signal: AbortSignal,
 ): AsyncGenerator<InstanceUpload> {

@@ -19,6 +19,8 @@ export interface JobQueue<J extends Job> {
   /** False when the lease is lost and the work must stop. */
   renew(job: J): Promise<boolean>
   complete(job: J): Promise<unknown>
+  /** Gives back what is to be looked at once more: after so long, or at once when it was requested meanwhile. */
+  postpone(job: J, runInMs: number): Promise<unknown>
   /** `dead`: it has been failing for too long and does not come again by itself; `lost`: nothing was changed. */
   fail(job: J, error: string, retryInMs: number): Promise<'waiting' | 'dead' | 'lost'>
   release(job: J): Promise<unknown>
@@ -30,6 +32,8 @@ export interface RunResult {
   readonly sent: number
   /** Refused for good: the run succeeds without them. */
   readonly refused: number
+  /** The study is to be run again after so long, unless it is requested before. */
+  readonly againInMs?: number
 }
 
 /** Somewhere that studies are brought to, one job a study. */
@@ -119,7 +123,7 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     const until = AbortSignal.any([stopping.signal, announced.signal, wake.signal])
     const elapsed = clock.sleep(pace.pollMs, until).catch(() => undefined)
     await Promise.race([elapsed, ...running.values()])
-    wake.abort()
+    wake.abort(announcement)
     if (announced.signal.aborted) announced = new AbortController()
   }
 
@@ -161,8 +165,8 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
   async function settle(job: J, ended: AbortSignal): Promise<void> {
     using limit = deadline(clock, pace.jobTimeoutMs, ended)
     try {
-      await run(job, limit.signal)
-      await queue.complete(job)
+      const againInMs = await run(job, limit.signal)
+      await (againInMs === undefined ? queue.complete(job) : queue.postpone(job, againInMs))
     } catch (thrown) {
       if (ended.aborted) return void (await queue.release(job))
       await putOff(job, toError(thrown))
@@ -181,20 +185,21 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     await targets.find(({ id }) => id === cluster)?.gaveUp?.(study, told)
   }
 
-  async function run({ study, cluster }: J, signal: AbortSignal): Promise<void> {
+  async function run({ study, cluster }: J, signal: AbortSignal): Promise<number | undefined> {
     const target = targets.find(({ id }) => id === cluster)
-    if (!target) return
-    const { sent, refused } = await target.run(study, signal)
+    if (!target) return undefined
+    const { sent, refused, againInMs } = await target.run(study, signal)
     deps.telemetry.convergeRun(cluster, 'ok', sent)
     log.info({ study, cluster, sent, refused }, 'study replicated')
+    return againInMs
   }
 
   return {
     async request(studies) {
       for (const study of studies) await queue.request(study, ids)
-      announced.abort()
+      announced.abort(announcement)
     },
-    wake: () => announced.abort(),
+    wake: () => announced.abort(announcement),
     start() {
       loop = targets.length > 0 ? work() : Promise.resolve()
     },
@@ -205,6 +210,9 @@ export function createReplication<J extends Job>(deps: ReplicationDependencies<J
     },
   }
 }
+
+/** Nobody sees it; without one, every abort would make an error with its stack. */
+const announcement = 'announced'
 
 /** Texts of errors that are not the product's own may tell hosts, and are for the log alone. */
 const unexpected = 'an unexpected error; the log says more at "replication put off"'

@@ -4,6 +4,7 @@ import { ClusterError } from '../core/outcome.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Dataset } from '../dicom/dataset.ts'
 import type { Parts } from '../dicom/multipart.ts'
+import type { InstanceHeader } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type AssembleOptions, assemble } from './assemble.ts'
 import type { HomeWatch } from './home-watch.ts'
@@ -53,9 +54,9 @@ export interface StoreDependencies extends AssembleOptions {
   readonly maxBufferedPartBytes: number
   /**
    * Makes the intent durable to bring these studies from where they are stored now to every cluster that is to have
-   * them; resolves when a crash cannot lose it.
+   * them; resolves when a crash cannot lose it. `stored`: instances of them that were acknowledged.
    */
-  readonly replicate: (studies: readonly Uid[], storedAt: Cluster) => Promise<void>
+  readonly replicate: (studies: readonly Uid[], storedAt: Cluster, stored: readonly InstanceHeader[]) => Promise<void>
 }
 
 /** Receive → home, or the spool → make replication durable → acknowledge. */
@@ -63,11 +64,14 @@ export function createStoreService(deps: StoreDependencies): StoreService {
   const { home, spool, maxBufferedPartBytes, replicate } = deps
 
   async function storeAt(cluster: Cluster, uploads: Uploads, signal: AbortSignal): Promise<Stored> {
+    let results: readonly StoreResult[] = []
     try {
-      return { results: await cluster.store(uploads, signal), cluster }
+      results = await cluster.store(uploads, signal)
+      return { results, cluster }
     } finally {
       // Also when it failed: some may have been kept. What was not, converging finds out and leaves alone.
-      await replicate([...uploads.touched], cluster)
+      const stored = results.filter(({ outcome }) => outcome.status === 'stored').map(({ header }) => header)
+      await replicate([...uploads.touched], cluster, stored)
     }
   }
 

@@ -5,6 +5,7 @@ import {
   claimConverge,
   completeConverge,
   failConverge,
+  postponeConverge,
   releaseAbandoned,
   releaseConverge,
   renewLease,
@@ -196,6 +197,20 @@ function convergeContract(db: () => Database, other: () => Database): void {
     expect(await claimOne(db())).toMatchObject({ attempts: 0, generation: 2 })
   })
 
+  it('a postponed job waits for its time, and is due at once when it was or is requested', async () => {
+    await requestConverge(db(), uid(1), ['south'])
+    await postponeConverge(db(), await claimOne(db()), minute)
+    expect(await claim(db())).toEqual([])
+    await letTimePass(db(), minute)
+    const job = await claimOne(db())
+    await requestConverge(db(), uid(1), ['south'])
+    await postponeConverge(db(), job, minute)
+    await postponeConverge(db(), await claimOne(db()), minute)
+    expect(await claim(db())).toEqual([])
+    await requestConverge(db(), uid(1), ['south'])
+    expect(await claimOne(db())).toMatchObject({ attempts: 0 })
+  })
+
   it('requests of several studies are made together or not at all', async () => {
     const undone = db().transaction(async (tx) => {
       await requestConverge(tx, uid(1), ['south'])
@@ -218,6 +233,7 @@ function leaseContract(db: () => Database, other: () => Database): void {
     expect(await failConverge(db(), first, 'too late', later)).toBe('lost')
     expect(await renewLease(db(), first, minute)).toBe(false)
     await releaseConverge(db(), first)
+    await postponeConverge(db(), first, minute)
     expect(await db().select().from(convergeJob)).toEqual(before)
     expect(await completeConverge(other(), second)).toBe('done')
   })

@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest'
-import { noTelemetry } from '../../src/core/telemetry.ts'
+import { noLog, noTelemetry } from '../../src/core/telemetry.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
 import { archiveTarget } from '../../src/replicate/archive-target.ts'
 import { createReplication, type Job, type JobQueue } from '../../src/replicate/service.ts'
@@ -36,6 +36,7 @@ class RecordingQueue implements JobQueue<Job> {
     return this.databaseHangs ? new Promise(() => undefined) : Promise.resolve(this.leaseHolds)
   }
   complete = (job: Job) => this.#note(`complete ${job.cluster}`)
+  postpone = (job: Job, runInMs: number) => this.#note(`postpone ${job.cluster} ${runInMs}`)
   /** What becomes of a job that fails. */
   failed: Awaited<ReturnType<JobQueue<Job>['fail']>> = 'waiting'
   readonly failures: { readonly error: string; readonly retryInMs: number }[] = []
@@ -103,6 +104,18 @@ describe('replication', () => {
     await done
     expect(queue.events).toEqual(['complete target'])
     expect([...target.held.keys()]).toEqual([instance])
+    await replication.stop()
+  })
+
+  it('keeps the job of a study that is to be looked at once more', async () => {
+    const { study, queue, clock } = setup()
+    const target = { id: 'target', atOnce: 1, run: async () => ({ sent: 1, refused: 0, againInMs: 5000 }) }
+    const replication = createReplication({ targets: [target], queue, clock, log: noLog, telemetry: noTelemetry, pace })
+    replication.start()
+    const done = queue.next()
+    await replication.request([study])
+    await done
+    expect(queue.events).toEqual(['postpone target 5000'])
     await replication.stop()
   })
 
