@@ -16,6 +16,7 @@ import { orthanc } from './orthanc.ts'
 import { peers } from './peers.ts'
 import { relay } from './relay.ts'
 import { retrieveMemory } from './retrieve-memory.ts'
+import { scaling } from './scaling.ts'
 import type { Scenario } from './scenario.ts'
 import { sources } from './sources.ts'
 import { type Table, tableText } from './support/measure.ts'
@@ -32,6 +33,7 @@ const scenarios: readonly Scenario[] = [
   sources,
   retrieveMemory,
   failover,
+  scaling,
 ]
 const results = join(import.meta.dirname, 'results')
 
