@@ -1,7 +1,7 @@
 import { configSchema } from '../../src/config/schema.ts'
 import type { Scenario } from './scenario.ts'
-import { dayMs, type Load, nothing, type StudyKind, studiesOf } from './support/linked-load.ts'
-import type { Counts } from './support/linking-channel.ts'
+import { changedBetween, dayMs, type Load, nothing, type StudyKind, studiesOf } from './support/linked-load.ts'
+import type { Counts } from './support/linking-ends.ts'
 import { sweepCost } from './support/linking-sweep.ts'
 import { type Flow, simulateHub, simulateMesh, type World } from './support/linking-worlds.ts'
 import type { Table } from './support/measure.ts'
@@ -236,7 +236,8 @@ function away(): Table {
 function sweeps(simulated: readonly Simulated[]): Table {
   const { sweepEveryMs, sweepStudies } = replication
   const row = ({ sites, holders }: Simulated) => {
-    const share = changedWithin(sites, sweepEveryMs) / sites
+    const noon = dayMs / 2
+    const share = changedBetween(studiesOf(load, { sites, days: 1, seed }), noon, noon + sweepEveryMs) / sites
     const cost = (peers: number, studiesOf: number, changedAt: number) =>
       sweepCost({ peers, perDay: studiesOf, changed: Math.round(changedAt * share), sample: sweepStudies }, lines)
     const all = cost(sites - 1, sites * load.studiesPerDay, sites)
@@ -274,13 +275,6 @@ function sweeps(simulated: readonly Simulated[]): Table {
     ],
     rows: simulated.map(row),
   }
-}
-
-/** Studies of all sites that change between 12 and 18 o'clock, as long as a sweep is away from the next. */
-function changedWithin(sites: number, everyMs: number): number {
-  const from = 12 * 3_600_000
-  const studies = studiesOf(load, { sites, days: 1, seed })
-  return studies.filter(({ changes }) => changes.some(({ atMs }) => atMs >= from && atMs < from + everyMs)).length
 }
 
 function rows(simulated: readonly Simulated[]): Table {

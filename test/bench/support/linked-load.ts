@@ -146,3 +146,7 @@ function kindOf(kinds: readonly StudyKind[], at: number): StudyKind {
   }
   return kinds.at(-1) as StudyKind
 }
+
+/** How many of the studies change in that time, in milliseconds. */
+export const changedBetween = (studies: readonly Study[], from: number, until: number): number =>
+  studies.filter(({ changes }) => changes.some(({ atMs }) => atMs >= from && atMs < until)).length

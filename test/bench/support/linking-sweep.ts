@@ -1,7 +1,7 @@
 import { studiesPerSecond } from '../../../src/compose/sweep.ts'
 import { uidsDigest } from '../../../src/dicom/digest.ts'
 import { recentDays, studiesAtOnce } from '../../../src/replicate/sweep.ts'
-import type { Lines } from './linking-channel.ts'
+import type { Lines } from './linking-ends.ts'
 
 /** What there is for a sweep to look at. */
 export interface Swept {

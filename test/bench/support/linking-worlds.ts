@@ -10,7 +10,8 @@ import {
   type Study,
   studiesOf,
 } from './linked-load.ts'
-import { Channel, Counts, type Lines, nothingTold, Receiver, type Told } from './linking-channel.ts'
+import { Channel } from './linking-channel.ts'
+import { Counts, type Lines, nothingTold, Receiver, type Told } from './linking-ends.ts'
 import { siteId } from './notice-sizes.ts'
 
 export interface World {
