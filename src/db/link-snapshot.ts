@@ -3,7 +3,8 @@ import { and, eq, isNotNull } from 'drizzle-orm'
 import { LinkError } from '../core/errors.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { mergeSnapshots } from '../link/merge.ts'
-import { type LinkSnapshot, maxSaidComments, type Said } from '../link/snapshot.ts'
+import type { Said } from '../link/said.ts'
+import { type LinkSnapshot, maxSaidComments } from '../link/snapshot.ts'
 import { maxSites } from '../link/version.ts'
 import type { Queries } from './connect.ts'
 import { guard } from './errors.ts'
@@ -78,10 +79,9 @@ function boundSnapshot({ reportStatus, studyStatus, verified, comments, correcti
   if (comments.length > maxSaidComments) {
     throw new LinkError('conflict', `attributes.comments: with them the study would have more than ${maxSaidComments}`)
   }
-  const tellers = [reportStatus, studyStatus, verified, corrections].map((words) => new Set(words.map(siteOf)).size)
-  if (Math.max(...tellers) > maxSites) {
+  const sitesOf = (words: readonly Said[]) => new Set(words.map(({ site }) => site)).size
+  const sites = [reportStatus, studyStatus, verified, corrections].map(sitesOf)
+  if (Math.max(...sites) > maxSites) {
     throw new LinkError('conflict', `attributes: with them more than ${maxSites} sites would have told of the study`)
   }
 }
-
-const siteOf = ({ site }: Said): string => site

@@ -1,5 +1,6 @@
 import type { SaidCorrection } from './correction.ts'
-import type { LinkSnapshot, Said, SaidComment } from './snapshot.ts'
+import type { Said } from './said.ts'
+import type { LinkSnapshot, SaidComment } from './snapshot.ts'
 
 /**
  * What two sites know together. The same in whatever order and however often snapshots are put together, so that all

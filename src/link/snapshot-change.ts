@@ -3,7 +3,8 @@ import type { ChangePlan } from './change.ts'
 import type { Correction } from './correction.ts'
 import { mergeSnapshots, standing } from './merge.ts'
 import type { LinkRecord } from './record.ts'
-import { emptySnapshot, type LinkSnapshot, type Said } from './snapshot.ts'
+import type { Said } from './said.ts'
+import { emptySnapshot, type LinkSnapshot } from './snapshot.ts'
 
 export interface Saying {
   /** Id of the site that says it. */

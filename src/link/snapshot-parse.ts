@@ -4,11 +4,11 @@ import { correctionOf, keywordIn, type SaidCorrection } from './correction.ts'
 import { isUnprintable, listOf, objectIn, oneOf, requirePast, show, timeOf, wholeNumber } from './members.ts'
 import { mergeSnapshots, registerOf } from './merge.ts'
 import { reportStatuses, verifiedStatuses } from './record.ts'
+import type { Said } from './said.ts'
 import {
   emptySnapshot,
   type LinkSnapshot,
   maxSaidComments,
-  type Said,
   type SaidComment,
   type SaidReport,
   type SaidStudyStatus,

@@ -2,8 +2,6 @@ import type { SaidCorrection } from './correction.ts'
 import type { ReportStatus, StudyStatus, VerifiedStatus } from './record.ts'
 import type { Said } from './said.ts'
 
-export type { Said } from './said.ts'
-
 export interface SaidReport extends Said {
   readonly value: ReportStatus
 }
