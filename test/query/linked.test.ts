@@ -21,6 +21,7 @@ describe('a linked query', () => {
   const approved: LinkRecord = {
     study,
     reportStatus: 'APPROVED',
+    studyStatus: 'READ',
     verified: 'VERIFIED',
     verifiedAt: new Date('2026-01-02T03:04:05Z'),
     comments: [{ text: 'compare with the stroke of 2019', author: 'key:reader', at: new Date('2026-01-03T00:00:00Z') }],
@@ -66,6 +67,8 @@ bodyPart: [{ rule: 1, when: { StudyDescription: '%KNEE%' }, gives: KNEE }]`
     ['link.verified=VERIFIED', 1],
     ['link.comments=*stroke*', 1],
     ['StudyComments=*stroke*', 1],
+    ['StudyStatusID=READ', 1],
+    ['StudyStatusID=STARTED', 0],
     ['StudyVerifiedDate=20260101-20260131', 1],
     ['link.specialty=NEURO', 1],
     ['link.specialty=GENERAL', 1],
