@@ -144,6 +144,7 @@ const noticesOf = ({ db }: ReplicationParts, site: string): Notices => ({
   start: (noticeIds) => notices.startNotices(db, noticeIds),
   settle: (noticeId, outcome) => notices.settleNotices(db, [noticeId], outcome),
   fail: (origin, study, error) => notices.failNotices(db, origin, study, error),
+  failAbandoned: (error) => notices.failAbandonedNotices(db, pullQueueOf(''), error),
   prune: (olderThanMs) => notices.pruneNotices(db, olderThanMs),
 })
 

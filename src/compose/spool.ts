@@ -10,6 +10,7 @@ import type { Log } from '../core/telemetry.ts'
 import type { Database } from '../db/connect.ts'
 import { studiesAfter } from '../db/embedded-remove.ts'
 import { isEmpty } from '../db/embedded-search.ts'
+import { refusedOf } from '../db/outbox.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { archiveTarget } from '../replicate/archive-target.ts'
 import { createReplication, type Replication } from '../replicate/service.ts'
@@ -81,13 +82,21 @@ export function deliveryOf(config: Config, spool: Cluster, parts: DeliveryParts)
   const { db, clusters, index, log, metrics } = parts
   const { home } = clusters
   const archive = { cluster: spoolId, folder: spoolFolder(config), db, log }
-  const removal = { home, log, removed: parts.removed, remove: removeStudy.bind(undefined, archive) }
+  const refused = (study: Uid) => refusedOf(db, study, home.id)
+  const removal = {
+    home,
+    log,
+    refusedOf: refused,
+    removed: parts.removed,
+    remove: removeStudy.bind(undefined, archive),
+  }
   const queue = queueOf(db, { giveUpAfterMs: neverMs })
   const target = archiveTarget(home, 'all', {
     sourcesFor: async () => [spool],
     refusals: refusalsOf(db),
     found: index.found,
     travels: () => true,
+    provesHeld: true,
     maxBufferedPartBytes: config.limits.maxBufferedPartBytes,
     log,
   })

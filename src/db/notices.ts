@@ -1,4 +1,4 @@
-import { and, asc, eq, getTableColumns, inArray, isNotNull, isNull, lt, type SQL, sql } from 'drizzle-orm'
+import { and, asc, eq, exists, getTableColumns, inArray, isNotNull, isNull, lt, not, type SQL, sql } from 'drizzle-orm'
 import { LinkError } from '../core/errors.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { NoticedSeries, StudyUpdateNotice, Trigger } from '../link/notice.ts'
@@ -8,7 +8,7 @@ import type { Queries } from './connect.ts'
 import { insertRequests } from './converge-jobs.ts'
 import { guard } from './errors.ts'
 import { mergeSnapshot } from './link-snapshot.ts'
-import { studyNotice } from './schema.ts'
+import { convergeJob, studyNotice } from './schema.ts'
 import { joinVersion, versionOf } from './study-version.ts'
 
 /*
@@ -138,6 +138,26 @@ export const failNotices = (db: Queries, origin: string, study: Uid, error: stri
       await update(tx, open, { state: 'FAILED', error: error.slice(0, 1000), manifest: null })
     }),
   )
+
+/**
+ * Fails the notices that nobody pulls any more, what a crash between giving up a pull and saying so has left. Their
+ * pulls are jobs of the queue that is the origin's id with this behind it.
+ */
+export const failAbandonedNotices = (db: Queries, behind: string, error: string): Promise<void> =>
+  guard('fail abandoned notices', async () => {
+    const { studyInstanceUID, origin, manifest } = studyNotice
+    const pull = and(
+      eq(convergeJob.studyInstanceUID, studyInstanceUID),
+      eq(convergeJob.cluster, sql`${origin} || ${behind}::text`),
+      isNull(convergeJob.deadSince),
+    )
+    const isPulled = exists(db.select({ one: sql`1` }).from(convergeJob).where(pull))
+    const rows = await db
+      .selectDistinct({ origin, study: studyInstanceUID })
+      .from(studyNotice)
+      .where(and(isNotNull(manifest), not(isPulled)))
+    for (const { origin, study } of rows) await failNotices(db, origin, study, error)
+  })
 
 /** Forgets the notices that ended longer ago than this; how many they were. */
 export const pruneNotices = (db: Queries, olderThanMs: number): Promise<number> =>

@@ -34,6 +34,8 @@ export interface Notices {
   /** Joins its version into ours as well. */
   settle(noticeId: string, outcome: NoticeOutcome): Promise<void>
   fail(origin: string, study: Uid, error: string): Promise<void>
+  /** Fails those whose pull is no job any more. */
+  failAbandoned(error: string): Promise<void>
   /** Forgets those that ended longer ago. */
   prune(olderThanMs: number): Promise<number>
 }

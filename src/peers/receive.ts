@@ -15,7 +15,7 @@ export interface ReceiveDependencies {
   readonly site: string
   /** Ids of the sites whose notices are taken. */
   readonly peers: ReadonlySet<string>
-  readonly notices: Pick<Notices, 'find' | 'accept' | 'prune'>
+  readonly notices: Pick<Notices, 'find' | 'accept' | 'prune' | 'failAbandoned'>
   readonly versions: Pick<Versions, 'of'>
   /** A pull was queued. */
   readonly wake: () => void
@@ -79,7 +79,12 @@ export function createReceive(deps: ReceiveDependencies) {
   function prune(): void {
     if (clock.now() - pruned < pruneEveryMs) return
     pruned = clock.now()
-    notices.prune(keptMs).catch((thrown: unknown) => log.warn({ error: toError(thrown).message }, 'notices not pruned'))
+    tidy().catch((thrown: unknown) => log.warn({ error: toError(thrown).message }, 'notices not pruned'))
+  }
+
+  async function tidy(): Promise<void> {
+    await notices.failAbandoned('this site has given it up')
+    await notices.prune(keptMs)
   }
 
   return receive

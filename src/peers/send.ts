@@ -68,18 +68,27 @@ export function noticeTarget({ cluster, link, updates }: Peer, deps: SendDepende
     const receipt =
       open && isSame(open.told, told)
         ? await waited(study, await link.receipt(open.noticeId, signal).catch(forget(study)), signal)
-        : await send(study, { told, series: manifestOf(listed) }, signal)
+        : await tell(study, { told, series: manifestOf(listed) }, signal)
     if (receipt.state === 'FAILED') throw notTaken(receipt)
     await deps.told.remember(study, peer, told)
     if (receipt.held + receipt.pulled > 0) deps.found(study, peer)
     return { sent: receipt.pulled, refused: receipt.refused }
   }
 
-  async function send(study: Uid, { told, series }: Content, signal: AbortSignal): Promise<Receipt> {
-    const before = await deps.told.last(study, peer)
+  /**
+   * A peer that has our changes by way of others need not have all that we hold: it may have been told of less, or not
+   * have taken all of it. When it takes nothing for news, it is told to compare.
+   */
+  async function tell(study: Uid, content: Content, signal: AbortSignal): Promise<Receipt> {
+    const trigger = triggerOf(site, await deps.told.last(study, peer), content.told)
+    const receipt = await send(study, content, { trigger, signal })
+    return receipt.state === 'STALE' ? send(study, content, { trigger: 'RESYNC', signal }) : receipt
+  }
+
+  async function send(study: Uid, { told, series }: Content, { trigger, signal }: Sending): Promise<Receipt> {
     const notice: StudyUpdateNotice = {
       ...{ noticeId: randomUUID(), origin: site, hops: [site], maxHops, issuedAt: new Date(clock.now()) },
-      ...{ trigger: triggerOf(site, before, told), study, version: told.version, series },
+      ...{ trigger, study, version: told.version, series },
       attributes: await deps.snapshotOf(study),
     }
     const id = notice.noticeId
@@ -121,6 +130,11 @@ export function noticeTarget({ cluster, link, updates }: Peer, deps: SendDepende
 interface Content {
   readonly told: Told
   readonly series: StudyUpdateNotice['series']
+}
+
+interface Sending {
+  readonly trigger: Trigger
+  readonly signal: AbortSignal
 }
 
 const nothing = { sent: 0, refused: 0 }

@@ -23,6 +23,8 @@ export interface ArchiveTargetDependencies {
   readonly log: Log
   readonly maxBufferedPartBytes: number
   readonly travels: Travels
+  /** As `converge` takes it. */
+  readonly provesHeld?: boolean
   /** What home is given meanwhile; absent: a study is always compared. */
   readonly fresh?: FreshReader
 }
@@ -62,8 +64,9 @@ export function archiveTarget(
       compared.set(study, true)
       return { sent, refused: refused.length, againInMs: quietMs }
     }
-    const startsStudies = updates === 'all'
-    const { held, sent, refused } = await converge(study, cluster, { ...options, startsStudies }, signal)
+    const { provesHeld = false } = deps
+    const all = { ...options, provesHeld, startsStudies: updates === 'all' }
+    const { held, sent, refused } = await converge(study, cluster, all, signal)
     deps.found(study, held)
     if ((held.get(id) ?? 0) > 0) compared.set(study, true)
     return { sent, refused: refused.length }

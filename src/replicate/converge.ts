@@ -29,6 +29,11 @@ export interface ConvergeOptions {
   readonly sources: readonly Cluster[]
   /** False: only a target that holds something of the study already gets the rest (`updates: holders`). */
   readonly startsStudies: boolean
+  /**
+   * What the target has already is sent too: it keeps what it has, and says so when that has other content. For sources
+   * whose content is not to be let go before that is known.
+   */
+  readonly provesHeld?: boolean
   /** What does not travel is not sent, and not missed: the run succeeds without it. */
   readonly travels: Travels
   /** Absent: what the target refused before is sent again, as somebody asks for who wants to know. */
@@ -53,11 +58,12 @@ export async function converge(
   if (held.size === 0 && !options.startsStudies) return { sent: 0, refused: [], held: new Map([[target.id, 0]]) }
   const failures: unknown[] = []
   const holdings = await inventoriesOf(options.sources, study, failures, signal)
-  const missing = whatIsMissing(holdings, held, options)
+  const missing = whatIsMissing(holdings, options.provesHeld ? new Map() : held, options)
   const uploads = readAll(missing, options, failures, signal)
   const results = missing.length > 0 ? await target.store(uploads, signal) : []
   const refused = await refusedIn(results, failures, { target, options })
-  const sent = results.length - refused.length
+  const stored = results.filter(({ outcome }) => outcome.status === 'stored')
+  const sent = stored.filter(({ header }) => !held.has(header.sopInstanceUID)).length
   const counts = holdings.map(({ cluster, inventory }) => [cluster.id, inventory.size] as const)
   return { sent, refused, held: new Map([...counts, [target.id, held.size + sent]]) }
 }

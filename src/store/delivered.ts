@@ -5,6 +5,8 @@ import type { Uid } from '../dicom/uid.ts'
 
 export interface DeliveredDependencies {
   readonly home: Cluster
+  /** Instances that home does not take, since it has others under their UIDs, among other reasons. */
+  readonly refusedOf: (study: Uid) => Promise<ReadonlySet<Uid>>
   /** Removes the study from the spool if all the spool has of it is in the inventory; false when it stays. */
   readonly remove: (study: Uid, atHome: Inventory) => Promise<boolean>
   /** Told that the spool does not have the study any more. Must not throw. */
@@ -18,11 +20,13 @@ export interface DeliveredDependencies {
  * does not list it.
  */
 export async function delivered(
-  { home, remove, removed, log }: DeliveredDependencies,
+  { home, refusedOf, remove, removed, log }: DeliveredDependencies,
   study: Uid,
   signal: AbortSignal,
 ): Promise<void> {
-  const atHome = await takeInventory(home, { study }, signal)
+  const listed = await takeInventory(home, { study }, signal)
+  const refused = await refusedOf(study)
+  const atHome = new Map([...listed].filter(([instance]) => !refused.has(instance)))
   if (!(await remove(study, atHome))) {
     log.warn({ study, cluster: home.id }, 'spool-kept')
     return

@@ -1,10 +1,11 @@
-import { sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Database } from '../../src/db/connect.ts'
 import { claimConverge } from '../../src/db/converge-jobs.ts'
 import { linkRecordsOf } from '../../src/db/link-store.ts'
 import {
   acceptNotice,
+  failAbandonedNotices,
   failNotices,
   findNotice,
   openNotices,
@@ -12,7 +13,15 @@ import {
   settleNotices,
   startNotices,
 } from '../../src/db/notices.ts'
-import { linkAudit, linkComment, linkSaid, linkStudy, studyNotice, studyVersion } from '../../src/db/schema.ts'
+import {
+  convergeJob,
+  linkAudit,
+  linkComment,
+  linkSaid,
+  linkStudy,
+  studyNotice,
+  studyVersion,
+} from '../../src/db/schema.ts'
 import { joinVersion, versionOf } from '../../src/db/study-version.ts'
 import { parseUid, type Uid } from '../../src/dicom/uid.ts'
 import type { StudyUpdateNotice } from '../../src/link/notice.ts'
@@ -145,6 +154,25 @@ export function noticesContract(db: () => Database, other: () => Database): void
       await accept(noticeOf(3, { origin: 'west' }))
       await failNotices(db(), 'south', study, 'no')
       expect([await stateOf(1), await stateOf(2), await stateOf(3)]).toEqual(['FAILED', 'ACCEPTED', 'ACCEPTED'])
+    })
+
+    it('fails when its pull is no job any more, or a dead letter', async () => {
+      for (const n of [1, 2, 3]) await accept(noticeOf(n, { study: uid(n) }))
+      const pull = eq(convergeJob.cluster, 'south:pull')
+      await db()
+        .delete(convergeJob)
+        .where(and(pull, eq(convergeJob.studyInstanceUID, uid(1))))
+      await db()
+        .update(convergeJob)
+        .set({ deadSince: new Date() })
+        .where(and(pull, eq(convergeJob.studyInstanceUID, uid(2))))
+      await failAbandonedNotices(other(), ':pull', 'given up')
+      const states = [1, 2, 3].map(async (n) => (await findNotice(db(), idOf(n)))?.receipt)
+      expect(await Promise.all(states)).toMatchObject([
+        { state: 'FAILED', error: 'given up' },
+        { state: 'FAILED', error: 'given up' },
+        { state: 'ACCEPTED' },
+      ])
     })
 
     it('settled by two proxies at the same time, while another one fails it, ends once', async () => {

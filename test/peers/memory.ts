@@ -57,6 +57,7 @@ export class MemorySite {
       for (const { noticeId } of await this.notices.open(origin, study, 1000))
         this.#set(noticeId, { state: 'FAILED', error })
     },
+    failAbandoned: async () => undefined,
     prune: async () => 0,
   }
 

@@ -101,6 +101,20 @@ describe('telling a peer of a study', () => {
     expect(link.triggers).toEqual(['OBJECT', 'STATUS', 'OBJECT', 'RESYNC'])
   })
 
+  it('asks to compare when the peer takes nothing for news, which it may have been told by way of others', async () => {
+    const { link, run } = setup()
+    link.states = ['STALE', 'COMPLETE']
+    expect(await run()).toEqual({ sent: 2, refused: 0 })
+    expect(link.triggers).toEqual(['OBJECT', 'RESYNC'])
+  })
+
+  it('asks so once, whatever the peer says then', async () => {
+    const { link, run } = setup()
+    link.states = ['STALE']
+    expect(await run()).toEqual({ sent: 0, refused: 0 })
+    expect(link.triggers).toEqual(['OBJECT', 'RESYNC'])
+  })
+
   it('asks to compare when it was no change of this site that brought what is new', async () => {
     const { study, home, site, link, run } = setup()
     await run()

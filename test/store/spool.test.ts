@@ -169,6 +169,25 @@ describe('the spool', () => {
     expect(rows).toHaveLength(2)
   })
 
+  it('never gives up what has the UID of something that home has, and other content', async () => {
+    const site = await setup()
+    const { home, events } = site
+    const { service, spool } = await startOnce(site)
+    const study = madeUid() as Uid
+    const [there, same] = [madeInstance({ study }), madeInstance({ study })]
+    const other = madeInstance({ ...there, grey: 99 })
+    for (const it of [there, same]) home.add(it)
+    home.faults.down = 'unreachable'
+    await service.store(request(other, same), never)
+    const kept = events.next('spool-kept')
+    delete home.faults.down
+    await kept
+    expect(await heldAsSent(home, [there, same])).toBe(true)
+    const target = { study, series: other.series as Uid, instance: other.instance as Uid }
+    const parts = await spool.retrieve({ kind: 'instances', target, transferSyntax: '*' }, never)
+    expect((await collect(parts)).get(target.instance)).toEqual(Buffer.from(other.bytes))
+  })
+
   it('loses nothing that is stored while the study is being delivered', async () => {
     const site = await setup()
     const { home, events, db } = site

@@ -108,8 +108,7 @@ export class MemoryCluster implements Cluster {
     const results: StoreResult[] = []
     for await (const { header, body } of uploads) {
       const bytes = Buffer.concat(await Array.fromAsync(body))
-      const failureReason = this.faults.refuses
-      if (failureReason === undefined) this.#keep(header, bytes)
+      const failureReason = this.faults.refuses ?? this.#keep(header, bytes)
       results.push({ header, outcome: failureReason ? { status: 'failed', failureReason } : { status: 'stored' } })
     }
     return results
@@ -122,9 +121,13 @@ export class MemoryCluster implements Cluster {
 
   async close(): Promise<void> {}
 
-  #keep(header: InstanceUpload['header'], bytes: Uint8Array): void {
+  /** A failure reason when it is there with other content. */
+  #keep(header: InstanceUpload['header'], bytes: Uint8Array): number | undefined {
     const { studyInstanceUID: study, seriesInstanceUID: series, sopInstanceUID: instance } = header
+    const there = this.held.get(instance)
+    if (there) return Buffer.from(there.bytes).equals(bytes) ? undefined : 0x0111
     this.add({ study, series, instance, bytes })
+    return undefined
   }
 
   async #mayFail(): Promise<void> {
