@@ -94,8 +94,8 @@ export function studyVersionContract(db: () => Database, other: () => Database):
     })
 
     it('are at the end of the list, at a time that is read exactly as it is kept', async () => {
-      await raiseVersion(db(), uid(1), 'north')
-      await raiseVersion(db(), uid(2), 'north')
+      await changedAt(1, moment)
+      await changedAt(2, new Date(moment.getTime() + 1))
       await raiseVersion(db(), uid(1), 'north')
       const last = (await changes()).at(-1)
       if (!last) throw new Error('nothing changed')

@@ -144,6 +144,40 @@ describe.skipIf(!postgresAvailable)('PostgreSQL', () => {
     await expect(refused).rejects.toMatchObject({ code: 'config', message: expect.stringContaining('newer version') })
   })
 
+  it('a server that crashes fails what is under way, and nobody else; it is used again when it is back', async () => {
+    const server = await startPostgres()
+    closers.push(server.stop)
+    const db = await openDatabase({ url: await server.createDatabase(), dataDir: '' })
+    closers.push(() => db.close())
+    const ended = { well: 0, badly: 0 }
+    let goesOn = true
+    const work = async (cluster: string) => {
+      while (goesOn) {
+        const told = db.transaction((tx) => rememberHolders(tx, [{ study, cluster, instances: 4 }]))
+        const isWell = await told.then(
+          () => true,
+          () => false,
+        )
+        ended[isWell ? 'well' : 'badly']++
+      }
+    }
+    const works = Array.from({ length: 20 }, (_, n) => work(`cluster-${n}`))
+    closers.push(() => {
+      goesOn = false
+      return Promise.all(works)
+    })
+    for (const _ of ['once', 'twice', 'three times']) {
+      const { well, badly } = ended
+      await vi.waitFor(() => expect(ended.well).toBeGreaterThan(well + 100), { timeout: 30_000 })
+      await server.kill()
+      // More than there are connections: none is lost for good.
+      await vi.waitFor(() => expect(ended.badly).toBeGreaterThan(badly + 100), { timeout: 30_000 })
+      await server.restart()
+    }
+    const { well } = ended
+    await vi.waitFor(() => expect(ended.well).toBeGreaterThan(well + 100), { timeout: 30_000 })
+  })
+
   it('a server that hangs is given up in time, by statements, transactions and closing, and served again after', async () => {
     const server = await startPostgres()
     closers.push(server.stop)
