@@ -71,6 +71,7 @@ const unsupported: Readonly<Record<QueryLevel, ReadonlySet<Tag>>> = {
 /** Standard attributes that are filled from link attributes. */
 const aliases: ReadonlySet<Tag> = new Set<Tag>([
   tag.InterpretationStatusID,
+  tag.StudyStatusID,
   tag.StudyVerifiedDate,
   tag.StudyVerifiedTime,
   tag.StudyComments,

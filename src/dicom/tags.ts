@@ -55,6 +55,7 @@ export const tag = {
   Columns: '00280011',
   BitsAllocated: '00280100',
   PixelDataProviderURL: '00287FE0',
+  StudyStatusID: '0032000A',
   StudyVerifiedDate: '00320032',
   StudyVerifiedTime: '00320033',
   StudyComments: '00324000',

@@ -35,16 +35,13 @@ export interface LinkInput {
   readonly unhonoured: readonly string[]
 }
 
-/** Study Status ID, retired; archives keep it, and what was told or an older block fills it where they do not. */
-const studyStatusTag: Tag = '0032000A'
-
 /** Standard attributes that archives have to be asked for so that link attributes can be told from their rows. */
 export const linkSourceFields: readonly Tag[] = [
   tag.InstanceAvailability,
   tag.TimezoneOffsetFromUTC,
   otherPatientIdsTag,
   tag.NumberOfStudyRelatedInstances,
-  studyStatusTag,
+  tag.StudyStatusID,
   verifiedDateTag,
   verifiedTimeTag,
   studyCommentsTag,
@@ -62,7 +59,7 @@ export const linkTags: ReadonlySet<Tag> = new Set<Tag>([
 
 /** Standard attributes that {@link linkAttributes} fills from them. */
 export const linkAliases: ReadonlySet<Tag> = new Set<Tag>([
-  studyStatusTag,
+  tag.StudyStatusID,
   verifiedDateTag,
   verifiedTimeTag,
   studyCommentsTag,
@@ -71,8 +68,8 @@ export const linkAliases: ReadonlySet<Tag> = new Set<Tag>([
 
 /**
  * Every link attribute of a study, the creator element beside them, and the standard attributes filled from them. What
- * nobody says is there without a value, so that no key matches it; only residence, constraints that were not honoured,
- * and a study status that nobody tells, are left out.
+ * nobody says is there without a value, so that no key matches it; only residence and constraints that were not honoured
+ * are left out.
  */
 export function linkAttributes(input: LinkInput): MutableDataset {
   const { merged, copies, record, mapped, home, unhonoured } = input
@@ -93,7 +90,7 @@ export function linkAttributes(input: LinkInput): MutableDataset {
     ...linked(linkTag.gpi, globalIdOf(copies)),
     ...onlyTold(linkTag.residence, residenceOf(input)),
     ...onlyTold(linkTag.unhonoured, ...sortedOnce(unhonoured)),
-    ...studyStatus(input),
+    [tag.StudyStatusID]: valued('CS', [studyStatusOf(input)]),
     ...verifiedDateAndTime(merged, verification),
     [studyCommentsTag]: valued('LT', [asLongText(comments)]),
     [interpretationStatusTag]: valued('CS', [interpretationOf(status)]),
@@ -160,9 +157,7 @@ function residenceOf({ copies, home, visiting }: LinkInput): string | undefined 
 }
 
 /** As this site was told, else as archives keep it, else as one tells it that another one is mirrored to. */
-function studyStatus({ merged, copies, record }: LinkInput): MutableDataset {
-  if (!record?.studyStatus && textsOf(merged[studyStatusTag]).length > 0) return {}
+function studyStatusOf({ merged, copies, record }: LinkInput): string | undefined {
   const mirrored = (row: Dataset) => textsOf(privateAttribute(row, mirroringBlock, '00'))[0]
-  const status = record?.studyStatus ?? firstTold(copies, mirrored)
-  return status === undefined ? {} : { [studyStatusTag]: { vr: 'CS', Value: [status] } }
+  return record?.studyStatus ?? textsOf(merged[tag.StudyStatusID])[0] ?? firstTold(copies, mirrored)
 }

@@ -497,14 +497,14 @@ describe('study status', () => {
     [
       'an archive keeps it itself',
       { [studyStatus]: value('CS', 'VERIFIED'), ...mirroring({ '00': value('CS', 'READ') }) },
-      undefined,
+      value('CS', 'VERIFIED'),
     ],
     [
       'an older block has it',
       { [studyStatus]: { vr: 'CS' }, ...mirroring({ '00': value('CS', 'READ') }) },
       value('CS', 'READ'),
     ],
-    ['nobody has it', {}, undefined],
+    ['nobody has it', {}, { vr: 'CS' }],
   ])('when %s', (_, row, expected) => {
     expect(attributesOf([row])[studyStatus]).toEqual(expected)
   })
