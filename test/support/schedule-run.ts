@@ -118,7 +118,8 @@ export class ScheduleRun {
       const changes = this.#writes.filter(({ site, study }) => site === from && study === uid)
       const attempts = changes.reduce((sum, write) => sum + write.attempts, 0)
       const different = new Set(sent.map(({ id }) => id)).size
-      expect(different, `notices ${link}`).toBeLessThanOrEqual(attempts + this.#disturbances)
+      // One that the other site finds stale is followed by one to compare.
+      expect(different, `notices ${link}`).toBeLessThanOrEqual(2 * (attempts + this.#disturbances))
     }
   }
 
