@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Client } from 'pg'
+import postgres from 'postgres'
 import { type Dataset, firstString } from '../../src/dicom/dataset.ts'
 import { linkTag } from '../../src/dicom/private-dictionary.ts'
 import { noticeMediaType } from '../../src/link/notice.ts'
@@ -207,11 +207,10 @@ export class LinkedSite {
   /** What is claimed by who cannot settle it any more is not waited for. */
   async lapseLeases(): Promise<void> {
     if (this.#databaseUrl === undefined) return
-    const client = new Client(this.#databaseUrl)
-    await client.connect()
-    const { rows } = await client.query(`select to_regclass('converge_job') is not null as found`)
-    if (rows[0]?.found) await client.query('update converge_job set lease_until = now() where lease is not null')
-    await client.end()
+    const sql = postgres(this.#databaseUrl, { max: 1 })
+    const [table] = await sql`select to_regclass('converge_job') is not null as found`
+    if (table?.found) await sql`update converge_job set lease_until = now() where lease is not null`
+    await sql.end()
   }
 }
 
