@@ -19,7 +19,9 @@ import { retrieveMemory } from './retrieve-memory.ts'
 import { scaling } from './scaling.ts'
 import type { Scenario } from './scenario.ts'
 import { sources } from './sources.ts'
+import { store } from './store.ts'
 import { type Table, tableText } from './support/measure.ts'
+import { updates } from './updates.ts'
 
 const scenarios: readonly Scenario[] = [
   orthanc,
@@ -34,6 +36,8 @@ const scenarios: readonly Scenario[] = [
   retrieveMemory,
   failover,
   scaling,
+  store,
+  updates,
 ]
 const results = join(import.meta.dirname, 'results')
 

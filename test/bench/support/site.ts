@@ -7,6 +7,8 @@ export interface SiteOptions {
   readonly roots: readonly string[]
   readonly timeoutMs?: number
   readonly limits?: Readonly<Record<string, number>>
+  /** What the clusters beside home are sent of what is stored; default: nothing. */
+  readonly updates?: 'all' | 'none'
 }
 
 export interface Site extends AsyncDisposable {
@@ -16,7 +18,8 @@ export interface Site extends AsyncDisposable {
 }
 
 /** The proxy as sites run it: a process of its own on PostgreSQL where that is installed, with what is the default. */
-export async function startSite({ roots, timeoutMs = 60_000, limits = {} }: SiteOptions): Promise<Site> {
+export async function startSite(options: SiteOptions): Promise<Site> {
+  const { roots, timeoutMs = 60_000, limits = {}, updates = 'none' } = options
   const resources = new AsyncDisposableStack()
   const postgres = postgresAvailable ? resources.adopt(await startPostgres(), (it) => it.stop()) : undefined
   const clusters = roots.map((dicomweb, index) => ({
@@ -24,7 +27,7 @@ export async function startSite({ roots, timeoutMs = 60_000, limits = {} }: Site
     role: index === 0 ? 'home' : 'linked',
     dicomweb,
     timeoutMs,
-    updates: 'none',
+    updates,
   }))
   const database = postgres ? { database: { url: await postgres.createDatabase() } } : {}
   const config = { site: 'bench', viewer: false, limits, clusters, ...database }
