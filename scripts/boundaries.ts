@@ -34,7 +34,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
 const owners: readonly { readonly packages: RegExp; readonly folder: string }[] = [
   { packages: /^(@hono\/|hono(\/|$))/, folder: 'http' },
   { packages: /^undici(\/|$)/, folder: 'clusters' },
-  { packages: /^(drizzle-orm|pg|@electric-sql\/pglite)(\/|$)/, folder: 'db' },
+  { packages: /^(drizzle-orm|postgres|@electric-sql\/pglite)(\/|$)/, folder: 'db' },
   { packages: /^dcmjs(\/|$)/, folder: 'dicom' },
   { packages: /^(dcmjs-codecs|fast-png)(\/|$)/, folder: 'render' },
 ]

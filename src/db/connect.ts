@@ -3,15 +3,16 @@ import { dirname, join, resolve } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
-import { drizzle as overPostgres } from 'drizzle-orm/node-postgres'
-import { migrate as migratePostgres } from 'drizzle-orm/node-postgres/migrator'
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
 import { drizzle as overPglite } from 'drizzle-orm/pglite'
 import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator'
-import { Client, type ClientConfig, Pool } from 'pg'
+import { drizzle as overPostgres } from 'drizzle-orm/postgres-js'
+import { migrate as migratePostgres } from 'drizzle-orm/postgres-js/migrator'
+import postgres from 'postgres'
 import { LinkError } from '../core/errors.ts'
 import { DatabaseError, driverError, statementTimeoutMs, within } from './errors.ts'
 import { lockDirectory } from './lock.ts'
+import { withSafeTransactions } from './lost-connection.ts'
 
 /** What the repositories work on: the database itself or a transaction on it, PostgreSQL or PGlite alike. */
 export type Queries = PgDatabase<PgQueryResultHKT, Record<string, never>>
@@ -37,13 +38,13 @@ export interface DatabaseOptions {
 export const openDatabase = (options: DatabaseOptions): Promise<Database> =>
   options.url === undefined ? openEmbedded(options.dataDir) : openPostgres(options.url)
 
-const connectTimeoutMs = 10_000
+const connectTimeoutSeconds = 10
+/** Between attempts to connect, however many have failed: who waits is told soon, and served soon when it is back. */
+const reconnectSeconds = 0.25
 /** A change of the schema may take its time, and so may the other process that is making it. */
 const migrationTimeoutMs = 300_000
 /** What running statements get when the connection is closed; after that it is torn down. */
-const closeTimeoutMs = 5000
-/** Connections at most, how long one is kept that nobody uses, and how long any is. */
-const [maxConnections, idleTimeoutMillis, maxLifetimeSeconds] = [10, 60_000, 3600]
+const closeTimeoutSeconds = 5
 /** The key of the advisory lock under which one process migrates while the others wait; the value means nothing. */
 const migrationLock = 7_321_906
 
@@ -51,63 +52,32 @@ async function openPostgres(url: string): Promise<Database> {
   if (!URL.canParse(url)) throw new LinkError('config', 'database.url: not an address; expected postgres://…')
   try {
     await migrateAlone(url)
-    const { pool, close } = openPool(url)
-    const handle: Queries = overPostgres(pool)
-    const transaction = inTransaction(pool)
-    return Object.assign(handle, { kind: 'postgres' as const, transaction, close })
+    const client = connect(url, { max: 10, timeoutMs: statementTimeoutMs })
+    const handle: Queries = overPostgres(withSafeTransactions(client))
+    const close = () => client.end({ timeout: closeTimeoutSeconds })
+    return Object.assign(handle, { kind: 'postgres' as const, close })
   } catch (error) {
     throw error instanceof LinkError ? error : unreachable(error)
   }
 }
 
-const settingsOf = (url: string, timeoutMs: number): ClientConfig => ({
-  connectionString: asLibpq(url),
-  application_name: 'dicomweb-link',
-  keepAlive: true,
-  connectionTimeoutMillis: connectTimeoutMs,
-  statement_timeout: timeoutMs,
-  idle_in_transaction_session_timeout: timeoutMs,
-})
-
-/** `sslmode` means what it means to every other client of PostgreSQL; the driver has meanings of its own. */
-function asLibpq(url: string): string {
-  const address = new URL(url)
-  address.searchParams.set('uselibpqcompat', 'true')
-  return address.href
-}
-
-function openPool(url: string) {
-  const settings = settingsOf(url, statementTimeoutMs)
-  const pool = new Pool({ ...settings, max: maxConnections, idleTimeoutMillis, maxLifetimeSeconds })
-  const clients = new Set<Client>()
-  // That a connection is lost is told to who uses it by its statements, and the pool replaces it.
-  pool.on('error', () => undefined)
-  pool.on('connect', (client) => clients.add(client.on('error', () => undefined)))
-  pool.on('remove', (client) => clients.delete(client))
-  const close = async () => {
-    const tearDown = setTimeout(() => void Promise.all([...clients].map((client) => client.end())), closeTimeoutMs)
-    await pool.end().finally(() => clearTimeout(tearDown))
-  }
-  return { pool, close }
-}
-
-/** The query builder's own does not give a connection back that is lost before the transaction begins. */
-const inTransaction =
-  (pool: Pool): Queries['transaction'] =>
-  async (work, config) => {
-    const client = await pool.connect()
-    try {
-      return await overPostgres(client).transaction(work, config)
-    } finally {
-      client.release()
-    }
-  }
+const connect = (url: string, { max, timeoutMs }: { max: number; timeoutMs: number }) =>
+  postgres(url, {
+    max,
+    connect_timeout: connectTimeoutSeconds,
+    backoff: () => reconnectSeconds,
+    onnotice: () => undefined,
+    connection: {
+      application_name: 'dicomweb-link',
+      statement_timeout: timeoutMs,
+      idle_in_transaction_session_timeout: timeoutMs,
+    },
+  })
 
 /** On a connection of its own, because the lock belongs to the session that took it and ends with it. */
 async function migrateAlone(url: string): Promise<void> {
-  const client = new Client(settingsOf(url, migrationTimeoutMs)).on('error', () => undefined)
+  const client = connect(url, { max: 1, timeoutMs: migrationTimeoutMs })
   const migrate = async () => {
-    await client.connect()
     const handle = overPostgres(client)
     await handle.execute(sql`select pg_advisory_lock(${migrationLock})`)
     await refuseNewerSchema(handle)
@@ -116,7 +86,7 @@ async function migrateAlone(url: string): Promise<void> {
   try {
     await within(2 * migrationTimeoutMs, migrate)
   } finally {
-    await client.end()
+    await client.end({ timeout: closeTimeoutSeconds })
   }
 }
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { Client } from 'pg'
+import postgres from 'postgres'
 
 /** A PostgreSQL of the test's own: fresh, on loopback, gone after. */
 export interface PostgresServer {
@@ -108,9 +108,8 @@ function pausing(pidOf: () => number): Pick<PostgresServer, 'pause' | 'resume'> 
 
 async function createDatabase(port: number): Promise<string> {
   const name = `link_${randomUUID().replaceAll('-', '')}`
-  const admin = new Client(`postgres://postgres@127.0.0.1:${port}/postgres`)
-  await admin.connect()
-  await admin.query(`create database ${name}`)
+  const admin = postgres(`postgres://postgres@127.0.0.1:${port}/postgres`, { max: 1 })
+  await admin.unsafe(`create database ${name}`)
   await admin.end()
   return `postgres://postgres@127.0.0.1:${port}/${name}`
 }

@@ -34,7 +34,7 @@ describe('direction of imports', () => {
     ['http/app.ts', `import { request } from 'undici'`],
     ['query/plan.ts', `import { sql } from 'drizzle-orm'`],
     ['clusters/embedded/files.ts', `import { pgTable } from 'drizzle-orm/pg-core'`],
-    ['compose.ts', `import { Pool } from 'pg'`],
+    ['compose.ts', `import postgres from 'postgres'`],
     ['clusters/embedded/files.ts', `import { PGlite } from '@electric-sql/pglite'`],
     ['clusters/embedded/files.ts', `import dcmjs from 'dcmjs'`],
     ['dicom/pixel-data.ts', `import codecs from 'dcmjs-codecs'`],
