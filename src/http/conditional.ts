@@ -30,7 +30,7 @@ const opaque = (tag: string) => tag.replace(/^W\//, '')
  * Studies are for those who may see them, and may be taken away from them: a copy is used only after this service was
  * asked whether it is the same, which tells as well whether the caller still may have it.
  */
-const cacheControlOf = (contentType: string): string =>
+export const cacheControlOf = (contentType: string): string =>
   /^(multipart\/related; type=")?(image\/|video\/|application\/octet-stream)/.test(contentType)
     ? 'private, no-cache'
     : 'no-store'

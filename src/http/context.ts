@@ -52,6 +52,8 @@ export interface Exchange extends RequestContext {
   hops: readonly string[]
   /** Set by a handler that leaves the body to the server, which writes it with backpressure. */
   stream?: Stream
+  /** The frame that is asked for, when somebody has asked for it already; who takes it removes it from here. */
+  begun?: Promise<RetrieveAnswer<Parts>>
   /** Set by a handler that can answer for another frame as it did for this one. */
   likewise?: Likewise
 }

@@ -5,6 +5,7 @@ import { isUid } from '../dicom/uid.ts'
 import { dicomwebPath } from './addresses.ts'
 import { bodyOf } from './answer.ts'
 import type { Authenticate } from './auth.ts'
+import { cacheControlOf } from './conditional.ts'
 import type { Bindings, Exchange, Likewise } from './context.ts'
 import { wholeStream } from './in-hand.ts'
 import type { Principal } from './principal.ts'
@@ -28,8 +29,6 @@ export interface FrameAsked {
 /** Sets of headers that are remembered, of each principal: a viewer sends few. */
 const maxLikes = 500
 const maxHeadersLength = 4096
-/** Of instances whose frames are too large for memory. */
-const maxLarge = 10_000
 
 /** Which preconditions and ranges there are depends on the frame. */
 const conditional = /\n(?:if-[a-z-]+|range):/
@@ -46,7 +45,6 @@ const framePath = new RegExp(
 export class Likes {
   readonly #authenticate: Authenticate
   readonly #likes = new LRUCache<string, Like>({ max: maxLikes })
-  readonly #large = new LRUCache<string, true>({ max: maxLarge })
 
   constructor(authenticate: Authenticate) {
     this.#authenticate = authenticate
@@ -56,7 +54,7 @@ export class Likes {
   find(incoming: IncomingMessage): FrameAsked | undefined {
     if (incoming.method !== 'GET' || this.#likes.size === 0) return undefined
     const [, study, series, instance, frame] = framePath.exec(incoming.url ?? '') ?? []
-    if (!isUid(study) || !isUid(series) || !isUid(instance) || this.#large.has(instance)) return undefined
+    if (!isUid(study) || !isUid(series) || !isUid(instance)) return undefined
     const headers = headersThatCount(incoming)
     return conditional.test(headers)
       ? undefined
@@ -75,18 +73,15 @@ export class Likes {
     const { route, hops, caller, likewise } = like
     Object.assign(exchange, { route, principal, caller, hops })
     const requester = { audience: caller.audience, signal: exchange.signal }
-    const answer = await likewise.frame(target, frame, requester).catch(() => undefined)
-    if (!answer) return undefined
-    if (!answer.inHand) {
-      this.#large.set(target.instance, true)
-      await answer.body[Symbol.asyncIterator]().return?.()
-      return undefined
-    }
-    if (answer.status !== 200 || answer.warnings.length > 0) return undefined
+    // Whatever it is, it is asked for once: what is unusual is answered by the whole way, which takes it from here.
+    exchange.begun = likewise.frame(target, frame, requester)
+    const answer = await exchange.begun.catch(() => undefined)
+    if (!answer?.inHand || answer.status !== 200 || answer.warnings.length > 0) return undefined
+    delete exchange.begun
     const body = bodyOf(answer.inHand, likewise.form)
     exchange.stream = { ...wholeStream(body.chunks, body.length), source: body.source }
     const own = ['Content-Type', body.contentType, 'ETag', body.tag, 'Content-Length', String(body.length)]
-    return [...like.headers, ...own]
+    return [...like.headers, ...own, 'Cache-Control', cacheControlOf(body.contentType)]
   }
 
   /** To be called when an answer is complete. */
@@ -103,7 +98,7 @@ export class Likes {
 
 const keyOf = (principal: Principal, headers: string) => `${whoIs(principal)}${headers}`
 
-const ofTheFrame: ReadonlySet<string> = new Set(['content-type', 'content-length', 'etag'])
+const ofTheFrame: ReadonlySet<string> = new Set(['content-type', 'content-length', 'etag', 'cache-control'])
 
 const sameForAll = (headers: readonly string[]): string[] =>
   headers.filter((_, index) => !ofTheFrame.has(headers[index - (index % 2)] ?? ''))

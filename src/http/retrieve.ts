@@ -5,7 +5,7 @@ import type { RetrieveService } from '../retrieve/service.ts'
 import { dicomwebPath, dicomwebRoot } from './addresses.ts'
 import { sendParts } from './answer.ts'
 import { requesterOf } from './caller.ts'
-import type { Env, Handler, Likewise, Route } from './context.ts'
+import type { Env, Exchange, Handler, Likewise, Route } from './context.ts'
 import { sendMetadata } from './metadata.ts'
 import {
   acceptedTypes,
@@ -65,8 +65,11 @@ async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDepen
   const list = parseFrames(c.req.param('frames') ?? '')
   const one = list.length === 1
   const choices = negotiateFrames(acceptedTypes(c), one)
-  const { choice, answer } = await firstAcceptable(choices, offeredFrames(one), ({ single: _, ...wanted }) =>
-    retrieve.frames({ target, frames: list, ...wanted }, requesterOf(c)),
+  const { choice, answer } = await firstAcceptable(
+    choices,
+    offeredFrames(one),
+    ({ single: _, ...wanted }) =>
+      begunIn(c.env.exchange) ?? retrieve.frames({ target, frames: list, ...wanted }, requesterOf(c)),
   )
   const { single, ...wanted } = choice
   const form = { site: config.site, single, defaultType: 'application/octet-stream' }
@@ -76,6 +79,12 @@ async function frames(c: Context<Env>, { config, retrieve }: RetrieveRoutesDepen
     c.env.exchange.likewise = { frame, form }
   }
   return sendParts(c, { ...form, answer })
+}
+
+function begunIn(exchange: Exchange): Exchange['begun'] {
+  const { begun } = exchange
+  delete exchange.begun
+  return begun
 }
 
 /** One part a frame; the one frame of an instance alone for who likes it so. */

@@ -7,6 +7,7 @@ import type { Config } from '../config/schema.ts'
 import { LinkError, toError } from '../core/errors.ts'
 import { withRequest } from '../core/request-context.ts'
 import type { Log } from '../core/telemetry.ts'
+import { leave } from '../retrieve/relay.ts'
 import type { Authenticate } from './auth.ts'
 import type { Bindings, Env, Exchange } from './context.ts'
 import { type OpenExchange, openExchange } from './exchange.ts'
@@ -99,6 +100,7 @@ function createListener(app: Hono<Env>, options: ServerOptions, running: Set<Ope
       running.delete(exchange)
       // Nothing of it will be written any more.
       exchange.stream?.source?.lending.done()
+      exchange.begun?.then(({ body }) => leave(body)).catch(() => undefined)
     })
     return exchange
   }

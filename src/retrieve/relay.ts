@@ -105,8 +105,8 @@ export async function firstToDeliver(
 }
 
 /** Ends an answer that nobody reads; one that has not begun would not notice. */
-async function leave(parts: Parts): Promise<void> {
-  const iterator = parts[Symbol.asyncIterator]()
+export async function leave(items: AsyncIterable<unknown>): Promise<void> {
+  const iterator = items[Symbol.asyncIterator]()
   await iterator.next()
   await iterator.return?.()
 }

@@ -79,6 +79,36 @@ describe('a request for another frame', () => {
     expect(comparable[0]).toEqual(comparable[1])
   })
 
+  it('is asked for once, whatever comes of it', async () => {
+    const answers = [
+      () => new LinkError('not-found', 'no such frame'),
+      () => whole(partsOf(part('image/jpeg', 'a', 'b'))),
+      () => ({ ...partsInHand(['image/jpeg', 'x']), warnings: ['something lacks'] }),
+    ]
+    await get(frame(1))
+    for (const [index, answer] of answers.entries()) {
+      const before = site.services.asked.length
+      const given = answer()
+      site.services.onRetrieve = async () => {
+        if (given instanceof LinkError) throw given
+        return given
+      }
+      await get(frame(index + 2))
+      expect(site.services.asked).toHaveLength(before + 1)
+    }
+  })
+
+  it('may be kept by who is to ask again before using it, or not at all, as its type has it', async () => {
+    await get(frame(1), { Accept: '*/*' })
+    site.services.onRetrieve = async () => partsInHand(['text/plain', 'x'])
+    const [likewise, expected] = [
+      await get(frame(2), { Accept: '*/*' }),
+      await get(frame(2), { ...other(1), Accept: '*/*' }),
+    ]
+    expect(likewise).toEqual(expected)
+    expect(likewise.sent['cache-control']).toBe('no-store')
+  })
+
   it.each([
     ['a precondition', { 'If-None-Match': '*' }, 304],
     ['a precondition that is not met', { 'If-Match': '"x"' }, 412],
