@@ -21,10 +21,11 @@ interface Write {
   /** Instances; else it tells something. */
   readonly stores: boolean
   readonly comment?: string
-  /** Throws when there is no answer that settles it. */
-  readonly attempt: () => Promise<void>
+  /** False: it is against the rules, and so it stays. Throws when there is no answer that settles it. */
+  readonly attempt: () => Promise<boolean>
   attempts: number
   isDone: boolean
+  isRefused: boolean
 }
 
 /** One schedule on three sites: its steps, the repairs after it, and what has to be so in the end. */
@@ -102,10 +103,10 @@ export class ScheduleRun {
 
   /** All that were acknowledged: once, unless the client had no answer and said it again. */
   #checkComments(uid: string, comments: readonly string[]): void {
-    for (const { study, attempts, comment } of this.#writes) {
+    for (const { study, attempts, comment, isRefused } of this.#writes) {
       if (study !== uid || comment === undefined) continue
       const found = comments.filter((it) => it.includes(`"${comment}"`)).length
-      expect(found, comment).toBeGreaterThanOrEqual(1)
+      expect(found, comment).toBeGreaterThanOrEqual(isRefused ? 0 : 1)
       expect(found, comment).toBeLessThanOrEqual(attempts)
     }
   }
@@ -154,6 +155,7 @@ export class ScheduleRun {
       const stored = await this.#world.sites[site].store(made)
       for (const uid of stored) this.#acknowledged.add(uid)
       if (made.some(({ instance }) => !stored.includes(instance))) throw new Error('not all was stored')
+      return true
     })
   }
 
@@ -162,11 +164,11 @@ export class ScheduleRun {
     if (uid === undefined || this.#sent.every((it) => it.study !== uid)) return
     const [comment] = change.comments ?? []
     const write = { site, study: uid, stores: false, ...(comment && { comment: comment.text }) }
-    this.#send(write, async () => void (await this.#world.sites[site].tell(uid, change)))
+    this.#send(write, () => this.#world.sites[site].tell(uid, change))
   }
 
-  #send(what: Pick<Write, 'site' | 'study' | 'stores' | 'comment'>, attempt: () => Promise<void>): void {
-    const write: Write = { ...what, attempt, attempts: 0, isDone: false }
+  #send(what: Pick<Write, 'site' | 'study' | 'stores' | 'comment'>, attempt: Write['attempt']): void {
+    const write: Write = { ...what, attempt, attempts: 0, isDone: false, isRefused: false }
     this.#writes.push(write)
     const running = this.#attempt(write).catch((thrown: unknown) => this.#note(`${what.site} said: ${String(thrown)}`))
     this.#running.add(running)
@@ -175,7 +177,7 @@ export class ScheduleRun {
 
   async #attempt(write: Write): Promise<void> {
     write.attempts++
-    await write.attempt()
+    write.isRefused = !(await write.attempt())
     write.isDone = true
   }
 
