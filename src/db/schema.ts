@@ -254,6 +254,8 @@ export const sweepTurn = pgTable('sweep_turn', {
   name: text('name').primaryKey(),
   /** When the last one began; a later one is not begun before its time, by whichever proxy. */
   startedAt: at('started_at').notNull(),
+  /** When the last one began to which all have answered. */
+  completeAt: at('complete_at'),
   /** The day before which the next sample begins, `YYYYMMDD`. */
   before: text('before'),
 })

@@ -4,6 +4,7 @@ import type { Clock } from '../core/clock.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { uidsDigest } from '../dicom/digest.ts'
 import type { Uid } from '../dicom/uid.ts'
+import { isDominated, type Version } from '../link/version.ts'
 import type { Holdings } from './holdings.ts'
 import { whatLacks } from './holdings.ts'
 import { HoldingsReader } from './holdings-reader.ts'
@@ -47,34 +48,44 @@ export const sweptArchive = ({ cluster, updates, travels, refusedOf, clock }: Sw
 export interface SweptPeer extends Common {
   readonly id: string
   readonly link: Pick<LinkClient, 'digests'>
+  /** The changes that this site has. */
+  readonly versionsOf: (studies: readonly Uid[]) => Promise<ReadonlyMap<Uid, Version>>
 }
 
 const pageSize = 200
-/** Changes that were being written when a page was read are found by asking again from a little earlier on. */
-const overlapMs = 60_000
+/** A site with more changes than this says the same over and over. */
+const maxPages = 1000
+/**
+ * Changes that were being written when a page was read, and those of a clock that runs behind, are found by asking again
+ * from a little earlier on.
+ */
+const overlapMs = 600_000
 
 /** Another site: it tells digests of what it has. */
-export function sweptPeer({ id, link, updates, travels }: SweptPeer): SweepTarget {
+export function sweptPeer({ id, link, updates, travels, versionsOf }: SweptPeer): SweepTarget {
   return {
     id,
     async differing(studies, signal) {
       const asked = [...studies.keys()]
       if (asked.length === 0) return []
       const { studies: told } = await link.digests({ studies: asked }, signal)
-      const theirs = new Map(told.map(({ study, digest }) => [study, digest]))
+      const theirs = new Map(told.map((it) => [it.study, it]))
+      const ours = await versionsOf(asked)
       return asked.filter((study) => {
         const their = theirs.get(study)
         if (their === undefined && updates === 'holders') return false
-        return (their ?? nothing) !== digestOf(studies.get(study), travels)
+        if (!isDominated(ours.get(study) ?? {}, their?.version ?? {})) return true
+        return (their?.digest ?? nothing) !== digestOf(studies.get(study), travels)
       })
     },
     async *changed(since, signal) {
       const from = new Date(since.getTime() - overlapMs)
-      for (let cursor: string | undefined; ; ) {
-        const page = await link.digests({ since: from, cursor, limit: pageSize }, signal)
-        yield page.studies.map(({ study }) => study)
-        cursor = page.next
-        if (cursor === undefined) return
+      let cursor: string | undefined
+      for (let page = 0; page < maxPages; page++) {
+        const { studies, next } = await link.digests({ since: from, cursor, limit: pageSize }, signal)
+        yield studies.map(({ study }) => study)
+        cursor = next
+        if (cursor === undefined || studies.length === 0) return
       }
     },
   }

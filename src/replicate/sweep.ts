@@ -30,6 +30,8 @@ export interface SweepOptions {
   readonly sample: number
   readonly studiesPerSecond: number
   readonly maxRows: number
+  /** Of these studies those that are this site's: what only came from other sites is not told to others. */
+  readonly ofThisSite: (studies: ReadonlyMap<Uid, Holdings>) => Promise<ReadonlyMap<Uid, Holdings>>
   /** The intent to bring the study there, durable when it resolves. */
   readonly request: (study: Uid, target: string) => Promise<void>
   readonly clock: Clock
@@ -97,8 +99,7 @@ class Sweep {
 
   /** The day before which the next sample begins; `undefined` when there was nothing older. */
   async ofDates(dates: DateRange, most: number): Promise<string | undefined> {
-    const { home, clock, signal } = this.#options
-    const maxRows = Math.min(this.#options.maxRows, most)
+    const { home, maxRows, clock, signal } = this.#options
     let looked = 0
     let oldest: string | undefined
     for await (const { rows } of walkStudyRows(home, { includeFields: [], maxRows, dates, clock, signal })) {
@@ -127,15 +128,16 @@ class Sweep {
   }
 
   async #compare(studies: readonly Uid[]): Promise<void> {
-    const { home, targets, request, signal } = this.#options
+    const { home, targets, request, ofThisSite, signal } = this.#options
     const told = new Map<Uid, Holdings>()
     for (const [study, holdings] of await this.#home.of(studies)) {
       if (holdings instanceof ClusterError) this.#failed.add(home.id)
       else told.set(study, holdings)
     }
+    const own = await ofThisSite(told)
     for (const { id, differing } of targets) {
       await this.#asking(id, async () => {
-        for (const study of await differing(told, signal)) {
+        for (const study of await differing(own, signal)) {
           await request(study, id)
           this.#requested++
         }

@@ -13,8 +13,8 @@ export interface SweeperDependencies {
   readonly everyMs: number
   /** The turn, when it is due and no other proxy has it. */
   readonly claim: (everyMs: number) => Promise<Turn | undefined>
-  /** Where the next sweep goes on. */
-  readonly finish: (next: string | undefined) => Promise<void>
+  /** Where the next sweep goes on; `isComplete`: all have answered to this one. */
+  readonly finish: (next: string | undefined, isComplete: boolean) => Promise<void>
   readonly sweep: (turn: Turn, signal: AbortSignal) => Promise<Swept>
   readonly clock: Clock
   readonly log: Log
@@ -32,7 +32,7 @@ export function createSweeper({ everyMs, claim, finish, sweep, clock, log }: Swe
     const turn = await claim(everyMs)
     if (!turn) return
     const { next, ...swept } = await sweep(turn, stopping.signal)
-    await finish(next)
+    await finish(next, swept.failed.length === 0)
     log.info(swept, 'swept')
   }
 

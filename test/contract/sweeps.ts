@@ -31,10 +31,23 @@ export function sweepsContract(db: () => Database, other: () => Database): void 
       expect(await claimSweep(other(), hour)).toBeUndefined()
     })
 
+    it('asks for changes since the last one to which all have answered', async () => {
+      await claimSweep(db(), hour)
+      await hoursAgo(5)
+      const [first] = await db().select().from(sweepTurn)
+      for (const isComplete of [false, false, true]) {
+        expect((await claimSweep(db(), hour))?.since).toEqual(first?.startedAt)
+        await finishSweep(db(), undefined, isComplete)
+        await hoursAgo(2)
+      }
+      const since = (await claimSweep(db(), hour))?.since
+      expect(Number(since)).toBeGreaterThan(Number(first?.startedAt) + hour)
+    })
+
     it('goes on where the one before it ended, also when it ended with all', async () => {
       await claimSweep(db(), hour)
       for (const before of ['20240131', undefined]) {
-        await finishSweep(db(), before)
+        await finishSweep(db(), before, true)
         await hoursAgo(2)
         expect((await claimSweep(other(), hour))?.before).toBe(before)
       }

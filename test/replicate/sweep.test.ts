@@ -4,6 +4,7 @@ import { ClusterError } from '../../src/core/outcome.ts'
 import { uidsDigest } from '../../src/dicom/digest.ts'
 import { tag } from '../../src/dicom/tags.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
+import type { Version } from '../../src/link/version.ts'
 import { type SweepOptions, type SweepTarget, sweep } from '../../src/replicate/sweep.ts'
 import { sweptArchive, sweptPeer } from '../../src/replicate/sweep-targets.ts'
 import { travelsUnless } from '../../src/replicate/travels.ts'
@@ -19,7 +20,15 @@ function setup({ home, targets, ...options }: Partial<SweepOptions> & Pick<Sweep
   const clock = new FakeClock()
   const requested: string[] = []
   const request = async (study: Uid, target: string) => void requested.push(`${target} ${study}`)
-  const given = { since: new Date(clock.now() - 1000), sample: 1000, studiesPerSecond: 1000, maxRows: 1000, ...options }
+  const ofThisSite: SweepOptions['ofThisSite'] = async (studies) => studies
+  const given = {
+    ofThisSite,
+    since: new Date(clock.now() - 1000),
+    sample: 1000,
+    studiesPerSecond: 1000,
+    maxRows: 1000,
+    ...options,
+  }
   const signal = options.signal ?? new AbortController().signal
   const run = () => passing(clock, sweep({ ...given, home, targets: targets ?? [], request, clock, signal }))
   return { clock, requested, run }
@@ -80,6 +89,7 @@ describe('an archive', () => {
 })
 
 describe('a peer', () => {
+  const versionsOf = async () => new Map<Uid, Version>()
   const [same, other] = [madeInstance({ studyDate: today }), madeInstance({ studyDate: today })]
   const home = held(new MemoryCluster('home', { role: 'home' }), same, other)
   const digestOf = (study: string, ...instances: readonly string[]) => {
@@ -95,7 +105,7 @@ describe('a peer', () => {
       return { studies: told.filter(({ study }) => wanted.includes(study)), next: undefined }
     }
     return {
-      target: sweptPeer({ id: 'west', link: { digests: digests as never }, updates, travels: everything }),
+      target: sweptPeer({ id: 'west', link: { digests: digests as never }, updates, travels: everything, versionsOf }),
       asked,
     }
   }
@@ -125,7 +135,7 @@ describe('a peer', () => {
           : { studies: [digestOf('1.9', '1.9.1')], next: undefined }
       },
     }
-    const target = sweptPeer({ id: 'west', link: link as never, updates: 'all', travels: everything })
+    const target = sweptPeer({ id: 'west', link: link as never, updates: 'all', travels: everything, versionsOf })
     const empty = new MemoryCluster('home', { role: 'home' })
     const { run, requested, clock } = setup({ home: empty, targets: [target] })
     expect(await run()).toMatchObject({ studies: 2, requested: 1 })
@@ -134,9 +144,35 @@ describe('a peer', () => {
     expect(asked[0]?.since?.getTime()).toBeLessThan(clock.now() - 1000)
   })
 
+  it('that lacks changes of this site is told of them, though it has all instances', async () => {
+    const told = [digestOf(same.study, same.instance), digestOf(other.study, other.instance)]
+    const link = { digests: async () => ({ studies: told, next: undefined }) as never }
+    const ours = new Map([[uid(other.study), { here: 2 }]])
+    const target = sweptPeer({ id: 'west', link, updates: 'all', travels: everything, versionsOf: async () => ours })
+    const { run, requested } = setup({ home, targets: [{ id: target.id, differing: target.differing }] })
+    await run()
+    expect(requested).toEqual([`west ${other.study}`])
+  })
+
+  it('is not told of what only came from other sites', async () => {
+    const { target } = peer([])
+    const ofThisSite: SweepOptions['ofThisSite'] = async (all) => new Map([...all].filter(([it]) => it === same.study))
+    const { run, requested } = setup({ home, targets: [target], ofThisSite })
+    await run()
+    expect(requested).toEqual([`west ${same.study}`])
+  })
+
+  it('that says that there is more, without end and without saying what, is not asked for ever', async () => {
+    let pages = 0
+    const link = { digests: async () => ({ studies: [], next: String(++pages) }) as never }
+    const target = sweptPeer({ id: 'west', link, updates: 'all', travels: everything, versionsOf })
+    await setup({ home: new MemoryCluster('home', { role: 'home' }), targets: [target] }).run()
+    expect(pages).toBe(1)
+  })
+
   it('that does not answer is told', async () => {
     const digests = async () => Promise.reject(new ClusterError('west', 'unreachable', 'is away'))
-    const target = sweptPeer({ id: 'west', link: { digests }, updates: 'all', travels: everything })
+    const target = sweptPeer({ id: 'west', link: { digests }, updates: 'all', travels: everything, versionsOf })
     const { run } = setup({ home, targets: [target] })
     expect(await run()).toMatchObject({ failed: ['west'], requested: 0 })
   })
@@ -190,6 +226,7 @@ describe('which studies', () => {
         home: home(),
         targets: [target],
         sample: 12,
+        maxRows: 12,
         ...(before !== undefined && { before }),
       }).run()
       looked.push(seen)

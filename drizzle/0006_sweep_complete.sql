@@ -1,0 +1,1 @@
+ALTER TABLE "sweep_turn" ADD COLUMN "complete_at" timestamp with time zone;
