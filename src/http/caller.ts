@@ -32,7 +32,7 @@ export function readCaller(
     )
   }
   const isRelayed = asksForHome(headers.get(scopeHeader))
-  if (isRelayed && role === 'external') requireOpenHome(config)
+  if (isRelayed) requireOpenHome({ role }, config)
   return { caller: { name, audience: isRelayed ? 'home' : role }, hops }
 }
 
@@ -51,10 +51,11 @@ function asksForHome(header: string | null): boolean {
   throw badRequest(`${scopeHeader}: expected "home"`)
 }
 
-/** Nobody gets to see more by a header than without it. */
-function requireOpenHome({ clusters }: Pick<Config, 'clusters'>): void {
-  if (clusters.find(({ role }) => role === 'home')?.queries.external !== false) return
-  throw new LinkError('forbidden', `${scopeHeader}: the home cluster of this site does not answer external queries`)
+/** Who asks for what home has, as a peer does, gets to see no more by that than without. Throws `forbidden`. */
+export function requireOpenHome({ role }: Pick<Principal, 'role'>, { clusters }: Pick<Config, 'clusters'>): void {
+  const home = clusters.find((it) => it.role === 'home')
+  if (role === 'internal' || home?.queries.external !== false) return
+  throw new LinkError('forbidden', 'the home cluster of this site does not answer external queries')
 }
 
 /** For whom the request of a route asks that asks about studies. */

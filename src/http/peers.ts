@@ -9,12 +9,13 @@ import type { Receipt } from '../link/receipt.ts'
 import type { DigestPage, DigestsRequest, PeersService, StudyDigest } from '../peers/service.ts'
 import { linkPath, linkRoot } from './addresses.ts'
 import { answerJson } from './answer.ts'
+import { requireOpenHome } from './caller.ts'
 import type { Env, Route } from './context.ts'
 import { readBody } from './json-body.ts'
 import { parseLimit, queryOf } from './parameters.ts'
 
 export interface PeersRoutesDependencies {
-  readonly config: Pick<Config, 'auth' | 'limits' | 'publicUrl'>
+  readonly config: Pick<Config, 'auth' | 'clusters' | 'limits' | 'publicUrl'>
   /** Absent when no cluster has a `link`. */
   readonly peers?: PeersService | undefined
   readonly log: Log
@@ -42,9 +43,10 @@ export function linkingOf({ peers }: Pick<PeersRoutesDependencies, 'peers'>): Pe
 }
 
 /** A name with a colon in it is that of no site: the service turns it away. */
-function peerOf(c: Context<Env>, { auth }: PeersRoutesDependencies['config']): string | undefined {
-  if (auth === undefined) return undefined
+function peerOf(c: Context<Env>, config: PeersRoutesDependencies['config']): string | undefined {
+  if (config.auth === undefined) return undefined
   const { principal } = c.env.exchange
+  if (principal) requireOpenHome(principal, config)
   return principal?.site ?? principal?.name ?? ''
 }
 

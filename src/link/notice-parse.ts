@@ -3,7 +3,7 @@ import { isUid, type Uid } from '../dicom/uid.ts'
 import { listOf, type Members, objectIn, oneOf, requirePast, show, timeOf, wholeNumber } from './members.ts'
 import { type NoticedInstance, type NoticedSeries, type StudyUpdateNotice, triggers } from './notice.ts'
 import { parseSnapshot } from './snapshot-parse.ts'
-import { maxSites, siteOf, type Version } from './version.ts'
+import { maxChanges, maxSites, siteOf, type Version } from './version.ts'
 
 /** Bounds on what one notice may say. */
 const maxHops = 64
@@ -67,7 +67,7 @@ function versionIn(value: unknown): Version {
   if (counters.length > maxSites) {
     throw badRequest(`version: ${counters.length} sites; ${maxSites} is the most there may be`)
   }
-  const range = { min: 1, max: Number.MAX_SAFE_INTEGER }
+  const range = { min: 1, max: maxChanges }
   return Object.fromEntries(
     counters.map(([key, counter]) => {
       const site = siteOf('version', key)

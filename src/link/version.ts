@@ -7,6 +7,9 @@ export type Version = Readonly<Record<string, number>>
 /** Sites in a version at most. */
 export const maxSites = 256
 
+/** Changes of one site: far more than it makes, and far below where adding one stops being exact. */
+export const maxChanges = 2 ** 48
+
 const counterOf = (version: Version, site: string): number => (Object.hasOwn(version, site) ? (version[site] ?? 0) : 0)
 
 /** Whether every change in `version` is in `other` too; so when the two are equal. */

@@ -54,6 +54,16 @@ describe('a notice', () => {
     expect(peers.asked).toEqual([['receive', Buffer.from('{"a":1}'), noticeId, undefined]])
   })
 
+  it('of an external caller is refused, as are digests, where home does not answer external queries', async () => {
+    const clusters = [{ id: 'home', role: 'home', embedded: {}, queries: { external: false } }]
+    const outside = { name: 'south', hash: hash('peer'), scopes: ['link'], role: 'external' }
+    await start({}, { clusters, auth: { apiKeys: [outside] } })
+    const headers = { Authorization: 'Bearer peer' }
+    expect((await notice({ headers })).status).toBe(403)
+    expect((await site.fetch(`${path}/digests`, { headers })).status).toBe(403)
+    expect(peers.asked).toEqual([])
+  })
+
   it.each(['COMPLETE', 'STALE', 'IGNORED_LOOP'] as const)(
     'that is known, or %s, is answered at once',
     async (state) => {

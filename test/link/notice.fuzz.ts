@@ -4,6 +4,7 @@ import { LinkError } from '../../src/core/errors.ts'
 import { parseUid } from '../../src/dicom/uid.ts'
 import { type StudyUpdateNotice, triggers, writeNotice } from '../../src/link/notice.ts'
 import { parseNotice } from '../../src/link/notice-parse.ts'
+import { maxChanges } from '../../src/link/version.ts'
 import { snapshots } from '../support/link-snapshots.ts'
 
 const now = Date.UTC(2026, 0, 31, 10, 15)
@@ -34,7 +35,7 @@ const notice: fc.Arbitrary<StudyUpdateNotice> = fc
     issuedAt: fc.date({ min: new Date(0), max: new Date(now), noInvalidDate: true }),
     trigger: fc.constantFrom(...triggers),
     study: uid,
-    version: fc.dictionary(site, fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), { noNullPrototype: true }),
+    version: fc.dictionary(site, fc.integer({ min: 1, max: maxChanges }), { noNullPrototype: true }),
     attributes: snapshots,
     series: manifest,
     others: fc.array(site, { maxLength: 3 }),
