@@ -29,7 +29,10 @@ interface State {
 /** Does not end when the connection is lost: what ends it does. */
 const unlessLost = (work: Promise<unknown>, state: State): Promise<unknown> =>
   new Promise((resolve, reject) => {
-    work.then(resolve, (error: unknown) => {
+    const ended = (value: unknown) => {
+      if (!state.isLost) resolve(value)
+    }
+    work.then(ended, (error: unknown) => {
       if (!state.isLost && !saysLost(error)) reject(error)
     })
   })
@@ -40,7 +43,10 @@ function guarded(tx: TransactionSql, state: State): TransactionSql {
     if (state.isLost) throw new Error('the transaction has ended')
     return ask(...args)
   }
-  return Object.assign(tx, { unsafe })
+  const part = tx.savepoint.bind(tx) as unknown as Begin
+  // One within it is given back in the same way, and so are those within that.
+  const savepoint: Begin = (work) => part((inner) => unlessLost(work(guarded(inner, state)), state))
+  return Object.assign(tx, { unsafe, savepoint })
 }
 
 /**

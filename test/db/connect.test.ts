@@ -153,7 +153,10 @@ describe.skipIf(!postgresAvailable)('PostgreSQL', () => {
     let goesOn = true
     const work = async (cluster: string) => {
       while (goesOn) {
-        const told = db.transaction((tx) => rememberHolders(tx, [{ study, cluster, instances: 4 }]))
+        const told = db.transaction(async (tx) => {
+          await rememberHolders(tx, [{ study, cluster, instances: 3 }])
+          await tx.transaction((within) => rememberHolders(within, [{ study, cluster, instances: 4 }]))
+        })
         const isWell = await told.then(
           () => true,
           () => false,

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -181,7 +181,10 @@ function handle(options: OrthancOptions, directory: string, port: number, first:
     stop,
     [Symbol.asyncDispose]: stop,
     kill: () => quit('SIGKILL'),
-    pause: () => void child?.kill('SIGSTOP'),
+    pause: () => {
+      child?.kill('SIGSTOP')
+      while (child?.pid !== undefined && !isStopped(child.pid));
+    },
     resume: () => void child?.kill('SIGCONT'),
     restart: async () => {
       await quit('SIGTERM')
@@ -200,6 +203,12 @@ function handle(options: OrthancOptions, directory: string, port: number, first:
     },
     rest,
   }
+}
+
+/** A signal takes its time until it has come to all threads; one that goes on may still answer. */
+function isStopped(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`
+  return readdirSync(tasks).every((thread) => /\) [TZX] /.test(readFileSync(`${tasks}/${thread}/stat`, 'latin1')))
 }
 
 /** A port of the loopback that nobody listens on at the moment. */
