@@ -93,13 +93,22 @@ export function pullTarget(peer: Cluster, deps: PullDependencies) {
       results.filter(({ outcome }) => outcome.status === 'stored').map(({ header }) => header.sopInstanceUID),
     )
     if (stored.size > 0) deps.came(study)
-    await deps.visitors.forget(study, [...wanted.difference(stored)])
+    await settleMarks(study, { wanted, stored }, signal)
     const { refused, passing } = failuresIn(results)
     if (refused.length > 0) await refuse(study, refused)
     if (passing) throw notStored(deps.home, passing, results)
     if (failures[0]) throw failures[0]
     if (stored.size + refused.length + quarantined.length < wanted.size) throw unsaid(deps.home)
     return { stored, refused: [...quarantined, ...refused] }
+  }
+
+  /** Another peer's pull of the same study may have brought what this one did not, and may have forgotten what it did. */
+  async function settleMarks(study: Uid, { wanted, stored }: Taken, signal: AbortSignal): Promise<void> {
+    if (stored.size > 0) await deps.visitors.mark(study, [...stored], peer.id)
+    const left = wanted.difference(stored)
+    if (left.size === 0) return
+    const there = new Set((await listInstances(deps.home, { study }, signal)).map(idOf))
+    await deps.visitors.forget(study, [...left.difference(there)])
   }
 
   function refuse(study: Uid, refused: readonly Refused[]): Promise<void> {
@@ -128,6 +137,11 @@ interface Comparison {
 interface Wanted {
   readonly promised: ReadonlyMap<Uid, Promised>
   readonly wanted: ReadonlySet<Uid>
+}
+
+interface Taken {
+  readonly wanted: ReadonlySet<Uid>
+  readonly stored: ReadonlySet<Uid>
 }
 
 interface Pulled {
