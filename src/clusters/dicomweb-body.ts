@@ -1,7 +1,6 @@
 import { pipeline, Readable, type Transform } from 'node:stream'
 import { createGunzip, createInflate } from 'node:zlib'
-import { blocks } from '../core/blocks.ts'
-import { slabs } from '../core/slabs.ts'
+import { joined } from '../core/blocks.ts'
 import type { Incoming } from './dicomweb-incoming.ts'
 
 export interface BodyHooks {
@@ -41,7 +40,10 @@ export class Body implements AsyncIterable<Uint8Array> {
   /** All of it, when it is no more than so many bytes and not compressed; else `undefined`, and nothing was read. */
   async whole(maxBytes: number): Promise<Buffer | undefined> {
     const chunks = this.#isPlain ? await this.#wire.whole(maxBytes) : undefined
-    return chunks && this.#joined(chunks)
+    if (!chunks) return undefined
+    const bytes = joined(chunks)
+    this.#hooks.received(bytes.length)
+    return bytes
   }
 
   /** Reads the little that may be left; closes the connection when it is more, or does not come. */
@@ -52,18 +54,6 @@ export class Body implements AsyncIterable<Uint8Array> {
   /** Gives up what has not been read. */
   cancel(): void {
     this.#wire.cancel()
-  }
-
-  /** In memory of its own; the chunks are given back. */
-  #joined(chunks: readonly Buffer[]): Buffer {
-    const bytes = blocks.take(chunks.reduce((sum, { length }) => sum + length, 0))
-    let at = 0
-    for (const chunk of chunks) {
-      at += chunk.copy(bytes, at)
-      slabs.release(chunk)
-    }
-    this.#hooks.received(at)
-    return bytes
   }
 
   get #isPlain(): boolean {

@@ -9,6 +9,12 @@ export interface Refused {
   readonly reason: number
 }
 
+/** What is not taken for good, by the queue it was to be brought by; `db/outbox.ts` behind it. */
+export interface Refusals {
+  of(study: Uid, queue: string): Promise<ReadonlySet<Uid>>
+  remember(study: Uid, queue: string, refused: readonly Refused[]): Promise<void>
+}
+
 /**
  * Reasons that asking again does not change: no such SOP class here (0122H, A8xxH), other content under the same UID
  * (0111H), data set and class do not fit (A9xxH), not understood (Cxxx). Any other failure, out of resources above all, may pass and fails the run.

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { Cluster } from '../clusters/cluster.ts'
 import { BytePace, storingAt } from '../clusters/paced.ts'
+import type { Refusals } from '../clusters/refused.ts'
 import type { Clusters } from '../clusters/registry.ts'
 import { type ClusterConfig, type Config, spoolId } from '../config/schema.ts'
 import { systemClock as clock } from '../core/clock.ts'
@@ -11,7 +12,8 @@ import * as jobs from '../db/converge-jobs.ts'
 import { refusedOf, rememberRefusals } from '../db/outbox.ts'
 import { holdersOf } from '../db/study-location.ts'
 import type { Uid } from '../dicom/uid.ts'
-import { archiveTarget, type Refusals } from '../replicate/archive-target.ts'
+import { travelsUnless } from '../link/travels.ts'
+import { archiveTarget } from '../replicate/archive-target.ts'
 import type { Fresh } from '../replicate/fresh.ts'
 import {
   createReplication,
@@ -21,7 +23,6 @@ import {
   type Replication,
 } from '../replicate/service.ts'
 import { updatesOf } from '../replicate/targets.ts'
-import { travelsUnless } from '../replicate/travels.ts'
 import type { KnownLocations } from './location-index.ts'
 
 export const pace: Pace = {

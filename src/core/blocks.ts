@@ -1,3 +1,5 @@
+import { slabs } from './slabs.ts'
+
 /** Sizes of blocks are multiples of this: images of one series are of one size. */
 const stepBytes = 16 * 1024
 /** What is smaller is not worth it, what is larger too much to keep for nothing. */
@@ -47,3 +49,15 @@ export class Blocks {
 
 /** Of this process: answers of clusters are put into them, and the cache gives them back. */
 export const blocks = new Blocks()
+
+/** What is in chunks that nobody else reads, in memory of its own; the chunks are given back. */
+export function joined(chunks: readonly Uint8Array[]): Buffer {
+  const bytes = blocks.take(chunks.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.byteLength
+    slabs.release(chunk)
+  }
+  return bytes
+}

@@ -2,8 +2,8 @@ import type { Cluster } from '../clusters/cluster.ts'
 import { listInstances } from '../clusters/inventory.ts'
 import { uidsDigest } from '../dicom/digest.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import type { Version } from '../link/version.ts'
-import type { Travels } from './manifest.ts'
 import type { StudyDigest } from './service.ts'
 
 /** Studies that home is asked about at the same time. */

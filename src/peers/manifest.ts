@@ -3,9 +3,6 @@ import type { ListedInstance } from '../clusters/inventory.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
 import type { NoticedInstance, NoticedSeries } from '../link/notice.ts'
 
-/** Whether instances of a SOP class are told and given to other sites. */
-export type Travels = (sopClass: string | undefined) => boolean
-
 /** An instance that a notice promises: where it belongs, and what it is said to be. */
 export interface Promised extends Required<Target> {
   readonly sopClass: Uid | undefined

@@ -1,4 +1,3 @@
-import type { Refused } from '../clusters/refused.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { NoticedSeries, StudyUpdateNotice, Trigger } from '../link/notice.ts'
 import type { Receipt } from '../link/receipt.ts'
@@ -58,12 +57,6 @@ export interface Told {
 export interface TellingMemory {
   last(study: Uid, peer: string): Promise<Told | undefined>
   remember(study: Uid, peer: string, told: Told): Promise<void>
-}
-
-/** What is not taken from others, `db/outbox.ts` behind it. */
-export interface Refusals {
-  of(study: Uid, queue: string): Promise<ReadonlySet<Uid>>
-  remember(study: Uid, queue: string, refused: readonly Refused[]): Promise<void>
 }
 
 /** Which instances at home came from another site. */

@@ -1,14 +1,15 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster } from '../clusters/cluster.ts'
 import { type ListedInstance, listInstances } from '../clusters/inventory.ts'
-import { failuresIn, notStored, type Refused } from '../clusters/refused.ts'
+import { failuresIn, notStored, type Refusals, type Refused } from '../clusters/refused.ts'
 import { ClusterError } from '../core/outcome.ts'
 import type { Log } from '../core/telemetry.ts'
 import { uidsDigest } from '../dicom/digest.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import { fetchPromised } from './fetch.ts'
-import { type Promised, promisedBy, type Travels } from './manifest.ts'
-import type { Buried, Notices, OpenNotice, Refusals, Visitors } from './ports.ts'
+import { type Promised, promisedBy } from './manifest.ts'
+import type { Buried, Notices, OpenNotice, Visitors } from './ports.ts'
 import { takeIn } from './take-in.ts'
 
 export interface PullDependencies {

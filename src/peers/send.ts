@@ -8,7 +8,8 @@ import { uidsDigest } from '../dicom/digest.ts'
 import type { Uid } from '../dicom/uid.ts'
 import { type StudyUpdateNotice, type Trigger, writeNotice } from '../link/notice.ts'
 import type { Receipt } from '../link/receipt.ts'
-import { manifestOf, type Travels } from './manifest.ts'
+import type { Travels } from '../link/travels.ts'
+import { manifestOf } from './manifest.ts'
 import type { SnapshotOf, TellingMemory, Told, Versions } from './ports.ts'
 
 /** The link API of a peer, `clusters/link-client.ts` behind it. Methods throw `ClusterError`. */

@@ -1,18 +1,12 @@
 import { LRUCache } from 'lru-cache'
 import type { Cluster } from '../clusters/cluster.ts'
-import type { Refused } from '../clusters/refused.ts'
+import type { Refusals, Refused } from '../clusters/refused.ts'
 import type { Log } from '../core/telemetry.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import { bring, converge } from './converge.ts'
 import type { FreshReader } from './fresh.ts'
 import type { ReplicationTarget, RunResult } from './service.ts'
-import type { Travels } from './travels.ts'
-
-/** What clusters refuse for good, `db/outbox.ts` behind it. */
-export interface Refusals {
-  of(study: Uid, cluster: string): Promise<ReadonlySet<Uid>>
-  remember(study: Uid, cluster: string, refused: readonly Refused[]): Promise<void>
-}
 
 export interface ArchiveTargetDependencies {
   /** Where a study may be read for a target, the best location first. */

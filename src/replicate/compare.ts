@@ -1,8 +1,8 @@
 import type { ClusterRole } from '../clusters/cluster.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import { type Holdings, whatLacks } from './holdings.ts'
 import type { Updates } from './targets.ts'
-import type { Travels } from './travels.ts'
 
 /** What one cluster holds of a study, and what it is to be given. */
 export interface Copy {

@@ -5,8 +5,8 @@ import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { holdBack } from '../dicom/hold-back.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import { type Holdings, holdingsOf, whatLacks } from './holdings.ts'
-import type { Travels } from './travels.ts'
 
 export interface ConvergeResult {
   /** Instances the target acknowledged in this run. */

@@ -1,7 +1,7 @@
 import type { Cluster } from '../clusters/cluster.ts'
 import { type ListedInstance, listInstances } from '../clusters/inventory.ts'
 import type { Uid } from '../dicom/uid.ts'
-import type { Travels } from './travels.ts'
+import type { Travels } from '../link/travels.ts'
 
 /** What a cluster holds of a study, by SOP Instance UID. */
 export type Holdings = ReadonlyMap<Uid, ListedInstance>

@@ -7,12 +7,12 @@ import { ClusterError } from '../core/outcome.ts'
 import { firstString } from '../dicom/dataset.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid, type Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import { type Copy, compareCopies, type Lacking } from './compare.ts'
 import { converge } from './converge.ts'
 import { type Answer, HoldingsReader, type Read } from './holdings-reader.ts'
 import { type Repair, Tally, type TallyOfCluster } from './tally.ts'
 import type { Updates } from './targets.ts'
-import type { Travels } from './travels.ts'
 
 /** A cluster whose copies are compared: home or a linked one, never a third party. */
 export interface Party {

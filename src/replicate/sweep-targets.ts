@@ -4,12 +4,12 @@ import type { Clock } from '../core/clock.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { uidsDigest } from '../dicom/digest.ts'
 import type { Uid } from '../dicom/uid.ts'
+import type { Travels } from '../link/travels.ts'
 import { isDominated, type Version } from '../link/version.ts'
 import type { Holdings } from './holdings.ts'
 import { whatLacks } from './holdings.ts'
 import { HoldingsReader } from './holdings-reader.ts'
 import type { SweepTarget } from './sweep.ts'
-import type { Travels } from './travels.ts'
 
 interface Common {
   /** `holders`: it is to complete only the studies that it holds something of. */

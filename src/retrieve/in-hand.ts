@@ -1,6 +1,5 @@
 import xxhash from 'xxhash-wasm'
-import { blocks } from '../core/blocks.ts'
-import { slabs } from '../core/slabs.ts'
+import { blocks, joined } from '../core/blocks.ts'
 import type { Part } from '../dicom/multipart.ts'
 
 /** One part, or one dataset as DICOM JSON in UTF-8, that is all in memory. */
@@ -85,19 +84,7 @@ export function pieceOf(
   const buffers = new Set(chunks.map(({ buffer }) => buffer))
   const held = buffers.values().reduce((total, { byteLength }) => total + byteLength, 0)
   const isWasteful = held - length > maxWastedBytes + length / 4
-  return { ...described, length, chunks: isWasteful ? [copyOf(chunks, length)] : chunks }
+  return { ...described, length, chunks: isWasteful ? [joined(chunks)] : chunks }
 }
 
 const maxWastedBytes = 4 * 1024
-
-/** With a buffer of its own, not a view of one that Node keeps for small ones. The chunks are given back. */
-function copyOf(chunks: readonly Uint8Array[], length: number): Buffer {
-  const copy = Buffer.allocUnsafeSlow(length)
-  let at = 0
-  for (const chunk of chunks) {
-    copy.set(chunk, at)
-    at += chunk.byteLength
-    slabs.release(chunk)
-  }
-  return copy
-}

@@ -1,3 +1,4 @@
+import type { Refusals } from '../../src/clusters/refused.ts'
 import { ClusterError } from '../../src/core/outcome.ts'
 import type { Log } from '../../src/core/telemetry.ts'
 import { datasetDigest } from '../../src/dicom/digest.ts'
@@ -7,7 +8,7 @@ import type { NoticedSeries, StudyUpdateNotice } from '../../src/link/notice.ts'
 import type { Receipt } from '../../src/link/receipt.ts'
 import { emptySnapshot } from '../../src/link/snapshot.ts'
 import { joinVersions, type Version } from '../../src/link/version.ts'
-import type { Buried, NoticeOutcome, Notices, Refusals, TellingMemory, Told, Visitors } from '../../src/peers/ports.ts'
+import type { Buried, NoticeOutcome, Notices, TellingMemory, Told, Visitors } from '../../src/peers/ports.ts'
 import type { MadeInstance } from '../support/made-instance.ts'
 
 /** What a site keeps of others, in memory. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Refused } from '../../src/clusters/refused.ts'
 import type { Uid } from '../../src/dicom/uid.ts'
+import { travelsUnless } from '../../src/link/travels.ts'
 import { type ConvergeOptions, converge } from '../../src/replicate/converge.ts'
-import { travelsUnless } from '../../src/replicate/travels.ts'
 import { madeInstance, madeUid } from '../support/made-instance.ts'
 import { MemoryCluster } from '../support/memory-cluster.ts'
 

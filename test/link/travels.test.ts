@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { travelsUnless } from '../../src/replicate/travels.ts'
+import { travelsUnless } from '../../src/link/travels.ts'
 
 const classes = {
   ct: '1.2.840.10008.5.1.4.1.1.2',
