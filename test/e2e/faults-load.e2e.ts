@@ -25,13 +25,18 @@ const memoryOf = (pid: number, field: 'VmRSS' | 'VmHWM') =>
   Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) * 1024
 const descriptorsOf = (pid: number) => readdirSync(`/proc/${pid}/fd`).length
 
-/** The most memory the process had during the work, beyond what it had before. */
-async function growthDuring(pid: number, work: () => Promise<void>): Promise<number> {
+/** The most memory the process had during the work. */
+async function peakDuring(pid: number, work: () => Promise<void>): Promise<number> {
   // Sets the high-water mark back to what is in use now.
   writeFileSync(`/proc/${pid}/clear_refs`, '5')
-  const before = memoryOf(pid, 'VmRSS')
   await work()
-  return memoryOf(pid, 'VmHWM') - before
+  return memoryOf(pid, 'VmHWM')
+}
+
+/** The same, beyond what it had before. */
+async function growthDuring(pid: number, work: () => Promise<void>): Promise<number> {
+  const before = memoryOf(pid, 'VmRSS')
+  return (await peakDuring(pid, work)) - before
 }
 
 async function open(address: string): Promise<Socket> {
@@ -248,24 +253,27 @@ describe.skipIf(!orthancAvailable || !postgresAvailable)('the proxy as a process
 })
 
 describe.skipIf(!postgresAvailable)('an embedded cluster', () => {
-  it('stores and gives an instance of 600 MB without needing more memory for it', async () => {
+  it('stores and gives an instance of 600 MB in the memory that one of 150 MB needs', async () => {
     const clusters = [{ id: 'north', role: 'home', embedded: {} }]
     await using proxy = await start({ site: 'test', viewer: false, clusters })
-    // Its dataset ends with the pixels, whose length is said to be another.
+    // Enough of it for V8 to let as much come together before it collects as it ever does.
+    const peak = await peakDuring(proxy.pid, () => passThrough(proxy, 150))
+    const larger = await peakDuring(proxy.pid, () => passThrough(proxy, 600))
+    expect(larger - peak).toBeLessThan(allowance)
+  })
+
+  /** Stores an instance and retrieves it again. Its dataset ends with the pixels, whose length is said to be another. */
+  async function passThrough(proxy: ProxyProcess, mebibytes: number): Promise<void> {
     const { bytes, study: uid } = madeInstance({ rows: 1, columns: 2 })
     const head = Buffer.from(bytes.subarray(0, bytes.length - 2))
-    head.writeUInt32LE(600 * mebibyte, head.length - 4)
+    head.writeUInt32LE(mebibytes * mebibyte, head.length - 4)
     const [before, after] = ['--b\r\nContent-Type: application/dicom\r\n\r\n', '\r\n--b--\r\n']
-    const length = before.length + head.length + 600 * mebibyte + after.length
-    let answer = ''
-    let received = 0
-    const growth = await growthDuring(proxy.pid, async () => {
-      answer = await upload(proxy.url, length, [before, head, ...zeros(600), after])
-      const response = await fetch(`${proxy.url}/dicom-web/studies/${uid}`)
-      for await (const chunk of response.body ?? []) received += chunk.length
-    })
+    const length = before.length + head.length + mebibytes * mebibyte + after.length
+    const answer = await upload(proxy.url, length, [before, head, ...zeros(mebibytes), after])
     expect(answer).toMatch(/^HTTP\/1\.1 200 /)
-    expect(received).toBeGreaterThan(600 * mebibyte)
-    expect(growth).toBeLessThan(allowance)
-  })
+    let received = 0
+    const response = await fetch(`${proxy.url}/dicom-web/studies/${uid}`)
+    for await (const chunk of response.body ?? []) received += chunk.length
+    expect(received).toBeGreaterThan(mebibytes * mebibyte)
+  }
 })
