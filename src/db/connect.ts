@@ -4,6 +4,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import type { PgDatabase, PgQueryResultHKT } from 'drizzle-orm/pg-core'
+import { makePgArray, parsePgArray } from 'drizzle-orm/pg-core/utils/array'
 import { drizzle as overPglite } from 'drizzle-orm/pglite'
 import { migrate as migratePglite } from 'drizzle-orm/pglite/migrator'
 import { drizzle as overPostgres } from 'drizzle-orm/postgres-js'
@@ -67,12 +68,24 @@ const connect = (url: string, { max, timeoutMs }: { max: number; timeoutMs: numb
     connect_timeout: connectTimeoutSeconds,
     backoff: () => reconnectSeconds,
     onnotice: () => undefined,
+    // The driver asks each new connection for them, and lost meanwhile that question ends the process.
+    fetch_types: false,
+    types: { texts: arraysOf(1009), integers: arraysOf(1007) },
     connection: {
       application_name: 'dicomweb-link',
       statement_timeout: timeoutMs,
       idle_in_transaction_session_timeout: timeoutMs,
     },
   })
+
+/** `oid`: of `text[]` or `integer[]` in every PostgreSQL; what comes of the latter is not made into numbers. */
+const arraysOf = (oid: 1009 | 1007): postgres.PostgresType => ({
+  to: oid,
+  from: [oid],
+  // The query builder has written the columns that are arrays.
+  serialize: (value: unknown) => (Array.isArray(value) ? makePgArray(value) : value),
+  parse: parsePgArray,
+})
 
 /** On a connection of its own, because the lock belongs to the session that took it and ends with it. */
 async function migrateAlone(url: string): Promise<void> {

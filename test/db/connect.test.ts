@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { sql } from 'drizzle-orm'
@@ -181,6 +182,28 @@ describe.skipIf(!postgresAvailable)('PostgreSQL', () => {
     await vi.waitFor(() => expect(ended.well).toBeGreaterThan(well + 100), { timeout: 30_000 })
   })
 
+  it('a connection that is lost at any moment of its making fails what waits for it, and nobody else', async () => {
+    const server = await startPostgres()
+    closers.push(server.stop)
+    const url = new URL(await server.createDatabase())
+    await using way = await wayTo(Number(url.port))
+    url.port = String(way.port)
+    url.hostname = '127.0.0.1'
+    const db = await openDatabase({ url: url.href, dataDir: '' })
+    closers.push(() => db.close())
+    const outcomes = new Set<string>()
+    for (let messages = 1; messages <= 8; messages++) {
+      way.reset(messages)
+      await holdersOf(db, study).then(
+        () => outcomes.add('answered'),
+        () => outcomes.add('failed'),
+      )
+    }
+    expect([...outcomes].sort()).toEqual(['answered', 'failed'])
+    way.reset(Number.POSITIVE_INFINITY)
+    await vi.waitFor(async () => expect(await holdersOf(db, study)).toEqual([]))
+  })
+
   it('a server that hangs is given up in time, by statements, transactions and closing, and served again after', async () => {
     const server = await startPostgres()
     closers.push(server.stop)
@@ -210,3 +233,39 @@ describe.skipIf(!postgresAvailable)('PostgreSQL', () => {
     expect(await holdersOf(db, study)).toMatchObject([{ cluster: 'north' }])
   })
 })
+
+/** A way to a port of the loopback on which every connection is reset after so many messages of the client. */
+async function wayTo(port: number) {
+  const sockets = new Set<Socket>()
+  let most = Number.POSITIVE_INFINITY
+  const server = createServer((client) => {
+    const upstream = connect(port, '127.0.0.1')
+    let messages = 0
+    for (const socket of [client, upstream]) {
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.on('close', () => sockets.delete(socket))
+    }
+    client.on('data', () => {
+      if (++messages >= most) for (const socket of [client, upstream]) socket.resetAndDestroy()
+    })
+    client.pipe(upstream).pipe(client)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const resetAll = () => {
+    for (const socket of sockets) socket.resetAndDestroy()
+  }
+  return {
+    port: (server.address() as AddressInfo).port,
+    reset(after: number) {
+      most = after
+      resetAll()
+    },
+    async [Symbol.asyncDispose]() {
+      resetAll()
+      server.close()
+      await once(server, 'close')
+    },
+  }
+}
