@@ -1,12 +1,11 @@
-import type { Cluster, InstanceUpload, StoreResult } from '../clusters/cluster.ts'
+import type { Cluster, StoreResult } from '../clusters/cluster.ts'
 import type { ListedInstance } from '../clusters/inventory.ts'
 import { failuresIn, notStored, type Refused } from '../clusters/refused.ts'
-import { sniffPart } from '../clusters/sniff.ts'
-import { ClusterError } from '../core/outcome.ts'
-import { holdBack } from '../dicom/hold-back.ts'
+import type { ClusterError } from '../core/outcome.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { Travels } from '../link/travels.ts'
 import { type Holdings, holdingsOf, whatLacks } from './holdings.ts'
+import { type Holding, type Missing, readMissing } from './read-missing.ts'
 
 export interface ConvergeResult {
   /** Instances the target acknowledged in this run. */
@@ -59,7 +58,8 @@ export async function converge(
   const failures: unknown[] = []
   const holdings = await inventoriesOf(options.sources, study, failures, signal)
   const missing = whatIsMissing(holdings, options.provesHeld ? new Map() : held, options)
-  const uploads = readAll(missing, options, failures, signal)
+  const reading = { ...options, holdings, failed: (failure: ClusterError) => failures.push(failure) }
+  const uploads = readMissing(missing, reading, signal)
   const results = missing.length > 0 ? await target.store(uploads, signal) : []
   const refused = await refusedIn(results, failures, { target, options })
   const stored = results.filter(({ outcome }) => outcome.status === 'stored')
@@ -81,9 +81,10 @@ export async function bring(
   const { sources: holders, travels, refusals } = options
   const wanted = instances.filter((it) => travels(it.sopClass) && !refusals?.before.has(it.instance))
   const failures: unknown[] = []
+  const reading = { ...options, failed: (failure: ClusterError) => failures.push(failure) }
   const results: StoreResult[] = []
   for (const it of wanted) {
-    const upload = readAll([{ target: it, holders }], options, failures, signal)
+    const upload = readMissing([{ target: it, holders }], reading, signal)
     results.push(...(await target.store(upload, signal)))
   }
   const refused = await refusedIn(results, failures, { target, options })
@@ -108,11 +109,6 @@ async function refusedIn(
   return refused
 }
 
-interface Holding {
-  readonly cluster: Cluster
-  readonly inventory: Holdings
-}
-
 async function inventoriesOf(
   sources: readonly Cluster[],
   study: Uid,
@@ -127,11 +123,6 @@ async function inventoriesOf(
   })
 }
 
-interface Missing {
-  readonly target: ListedInstance
-  readonly holders: readonly Cluster[]
-}
-
 function whatIsMissing(
   holdings: readonly Holding[],
   held: Holdings,
@@ -143,69 +134,4 @@ function whatIsMissing(
     const holders = holdings.filter(({ inventory }) => inventory.has(target.instance)).map(({ cluster }) => cluster)
     return { target, holders }
   })
-}
-
-/** What cannot be read is passed over and noted; what turns out not to travel is passed over. */
-async function* readAll(
-  missing: readonly Missing[],
-  { travels, maxBufferedPartBytes }: Pick<ConvergeOptions, 'travels' | 'maxBufferedPartBytes'>,
-  failures: unknown[],
-  signal: AbortSignal,
-): AsyncGenerator<InstanceUpload> {
-  for (const { target, holders } of missing) {
-    const opened = await openAtAny(holders, target, maxBufferedPartBytes, signal)
-    if (opened instanceof ClusterError) {
-      failures.push(opened)
-      continue
-    }
-    try {
-      if (travels(opened.upload.header.sopClassUID)) yield opened.upload
-    } finally {
-      await opened.close()
-    }
-  }
-}
-
-interface Opened {
-  readonly upload: InstanceUpload
-  close(): Promise<void>
-}
-
-/** The instance from the first holder that delivers it, or why the last one did not. */
-async function openAtAny(
-  holders: readonly Cluster[],
-  target: ListedInstance,
-  maxBytes: number,
-  signal: AbortSignal,
-): Promise<Opened | ClusterError> {
-  let failure = new ClusterError('any', 'not-found', `nobody holds instance ${target.instance}`)
-  for (const holder of holders) {
-    try {
-      return await open(holder, target, maxBytes, signal)
-    } catch (thrown) {
-      if (!(thrown instanceof ClusterError)) throw thrown
-      failure = thrown
-    }
-  }
-  return failure
-}
-
-async function open(holder: Cluster, target: ListedInstance, maxBytes: number, signal: AbortSignal): Promise<Opened> {
-  const request = { kind: 'instances', target, transferSyntax: '*', patient: true } as const
-  const parts = (await holder.retrieve(request, signal))[Symbol.asyncIterator]()
-  const close = async () => void (await parts.return?.())
-  try {
-    const first = await parts.next()
-    if (first.done)
-      throw new ClusterError(holder.id, 'malformed', `lists instance ${target.instance} but sends nothing`)
-    const { header, body } = await sniffPart(holder, first.value)
-    if (header.sopInstanceUID !== target.instance) {
-      throw new ClusterError(holder.id, 'malformed', `answered with another instance than ${target.instance}`)
-    }
-    const whole = await holdBack({ ...first.value, body }, maxBytes)
-    return { upload: { header, body: whole.body }, close }
-  } catch (thrown) {
-    await close()
-    throw thrown
-  }
 }

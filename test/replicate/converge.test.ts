@@ -55,6 +55,26 @@ describe('converging a study on a cluster', () => {
     expect((await converge(study, target, options([failing, other]), signal)).sent).toBe(3)
   })
 
+  it('reads a series in one retrieval where most of it is missing, and what that breaks off one by one', async () => {
+    const series = madeUid()
+    const made = Array.from({ length: 6 }, () => madeInstance({ study, series }))
+    const [home, other, target] = [cluster('home', made), cluster('other', made), cluster('target', made.slice(0, 3))]
+    home.faults.diesAfter = 4
+    expect((await converge(study, target, options([home, other]), signal)).sent).toBe(3)
+    const asked = home.retrieves.map((request) => 'target' in request && request.target)
+    expect(asked).toEqual([{ study, series }, ...made.slice(4).map(({ instance }) => ({ study, series, instance }))])
+    for (const { instance, bytes } of made) expect(target.held.get(instance)?.bytes).toEqual(Buffer.from(bytes))
+  })
+
+  it('reads instance by instance where less of a series is missing than not', async () => {
+    const series = madeUid()
+    const made = Array.from({ length: 6 }, () => madeInstance({ study, series }))
+    const [home, target] = [cluster('home', made), cluster('target', made.slice(0, 4))]
+    expect((await converge(study, target, options([home]), signal)).sent).toBe(2)
+    const asked = home.retrieves.map((request) => 'target' in request && request.target.instance)
+    expect(asked).toEqual(made.slice(4).map(({ instance }) => instance))
+  })
+
   it('passes over an instance that cannot be read, sends the others, and fails to be tried again', async () => {
     const made = instances(10)
     const [home, target] = [cluster('home', made), cluster('target', [])]
