@@ -3,6 +3,13 @@ import type { Uid } from '../dicom/uid.ts'
 import type { Target } from './cluster.ts'
 import type { Inventory } from './inventory.ts'
 
+/** What an archive is asked. */
+export interface Questions {
+  /** The series of its study that the archive has this instance in. */
+  readonly seriesOf: (header: InstanceHeader) => Promise<Uid | undefined>
+  readonly inventoryOf: (target: Target) => Promise<Inventory>
+}
+
 /** Studies whose inventory is remembered at the same time. */
 const maxStudies = 32
 
@@ -20,10 +27,10 @@ interface Study {
  */
 export class Known {
   readonly #studies = new Map<Uid, Study>()
-  readonly #ask: (target: Target) => Promise<Inventory>
+  readonly #questions: Questions
 
-  constructor(ask: (target: Target) => Promise<Inventory>) {
-    this.#ask = ask
+  constructor(questions: Questions) {
+    this.#questions = questions
   }
 
   /** From now on what others send is noted too. */
@@ -32,13 +39,17 @@ export class Known {
   }
 
   /** The series an instance is in, when the archive has it. */
-  async seriesOf({ studyInstanceUID, sopInstanceUID }: InstanceHeader): Promise<Uid | undefined> {
-    const study = this.#studyOf(studyInstanceUID)
-    if (study.asked !== 'all') {
-      const isFirst = study.asked === 'nothing'
-      const listed = await this.#ask({ study: studyInstanceUID, ...(isFirst && { instance: sopInstanceUID }) })
+  async seriesOf(header: InstanceHeader): Promise<Uid | undefined> {
+    const study = this.#studyOf(header.studyInstanceUID)
+    const { sopInstanceUID } = header
+    if (study.asked === 'nothing') {
+      const series = await this.#questions.seriesOf(header)
+      if (series && !study.series.has(sopInstanceUID)) study.series.set(sopInstanceUID, series)
+      study.asked = 'one instance'
+    } else if (study.asked === 'one instance') {
+      const listed = await this.#questions.inventoryOf({ study: header.studyInstanceUID })
       for (const [instance, series] of listed) if (!study.series.has(instance)) study.series.set(instance, series)
-      study.asked = isFirst ? 'one instance' : 'all'
+      study.asked = 'all'
     }
     return study.series.get(sopInstanceUID)
   }

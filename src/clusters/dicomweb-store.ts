@@ -13,6 +13,7 @@ import type { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { type Acknowledgements, outcomeOf, processingFailure, readAcknowledgements } from './dicomweb-store-answer.ts'
 import { type Claimant, Claims } from './dicomweb-store-claims.ts'
 import { Known } from './dicomweb-store-known.ts'
+import type { InstanceLookup } from './dicomweb-store-lookup.ts'
 import { untilAborted } from './fan-out.ts'
 import type { Inventory } from './inventory.ts'
 
@@ -30,6 +31,7 @@ export interface StorerDeps {
   readonly retriever: DicomwebRetriever
   readonly limits: Limits
   readonly clock: Clock
+  readonly lookup: InstanceLookup
   readonly inventoryOf: (target: Target, signal: AbortSignal) => Promise<Inventory>
   readonly sent: (bytes: number) => void
 }
@@ -84,7 +86,10 @@ class StoreRun {
     this.#deps = deps
     this.#source = uploads[Symbol.asyncIterator]()
     this.#signal = signal
-    this.#known = new Known((target) => deps.inventoryOf(target, signal))
+    this.#known = new Known({
+      seriesOf: (header) => deps.lookup.seriesOf(header, signal),
+      inventoryOf: (target) => deps.inventoryOf(target, signal),
+    })
   }
 
   async toEnd(): Promise<StoreResult[]> {
@@ -179,7 +184,7 @@ class StoreRun {
 
   /** Sends the current upload and those after it for which no look at the archive is needed, in one request. */
   async #send(): Promise<void> {
-    const { client, limits } = this.#deps
+    const { client, limits, lookup } = this.#deps
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     const request: Sending = { sent: [], complete: false, answered: false, failure: undefined, ended, end }
     const boundary = newBoundary()
@@ -202,7 +207,11 @@ class StoreRun {
     }
     const complete = request.complete
     if (!complete && !answer.refused) throw client.error('malformed', 'answers before it was sent everything')
-    for (const header of request.sent) this.#results.push({ header, outcome: outcomeOf(answer, header) })
+    for (const header of request.sent) {
+      const outcome = outcomeOf(answer, header)
+      if (outcome.status === 'stored') lookup.acknowledged(header)
+      this.#results.push({ header, outcome })
+    }
     if (!complete) await this.#passOver(request)
   }
 

@@ -1,13 +1,14 @@
 import type { ClusterConfig, Limits } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
-import type { Cluster, ProbeReport } from './cluster.ts'
+import type { Cluster, ProbeReport, Target } from './cluster.ts'
 import { type ClientDeps, DicomwebClient } from './dicomweb-client.ts'
 import { metadata } from './dicomweb-metadata.ts'
 import { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { search } from './dicomweb-search.ts'
 import { DicomwebStorer } from './dicomweb-store.ts'
-import { takeInventory } from './inventory.ts'
+import { InstanceLookup } from './dicomweb-store-lookup.ts'
+import { listNamed, takeInventory } from './inventory.ts'
 
 export interface DicomwebClusterDeps extends ClientDeps {
   readonly limits: Limits
@@ -30,12 +31,20 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
   if (dicomweb === undefined) throw new LinkError('config', `clusters.${id}.dicomweb: the address is missing`)
   const client = new DicomwebClient({ ...config, dicomweb }, deps)
   const retriever = new DicomwebRetriever(client, limits)
+  const inventoryOf = (target: Target, signal: AbortSignal) => takeInventory(cluster, target, signal)
   const storer = new DicomwebStorer({
     client,
     retriever,
     limits,
     clock,
-    inventoryOf: (target, signal) => takeInventory(cluster, target, signal),
+    inventoryOf,
+    lookup: new InstanceLookup({
+      cluster: id,
+      clock,
+      limitMs: 2 * timeoutMs,
+      inventoryOf,
+      listOf: (instances, signal) => listNamed(cluster, instances, signal),
+    }),
     sent: (bytes) => telemetry.clusterBytes(id, 'sent', bytes),
   })
   const cluster: PooledCluster = {

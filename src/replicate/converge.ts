@@ -68,6 +68,9 @@ export async function converge(
   return { sent, refused, held: new Map([...counts, [target.id, held.size + sent]]) }
 }
 
+/** Instances of a study at the same time: the target is asked for them together. */
+const broughtAtOnce = 4
+
 /**
  * Brings instances that the sources are known to hold, without listing the study: each by a call of its own, since the
  * target is then asked for it alone. Otherwise as {@link converge}.
@@ -83,10 +86,16 @@ export async function bring(
   const failures: unknown[] = []
   const reading = { ...options, failed: (failure: ClusterError) => failures.push(failure) }
   const results: StoreResult[] = []
-  for (const it of wanted) {
-    const upload = readMissing([{ target: it, holders }], reading, signal)
-    results.push(...(await target.store(upload, signal)))
+  const left = wanted.values()
+  const work = async () => {
+    for (const it of left) {
+      const upload = readMissing([{ target: it, holders }], reading, signal)
+      results.push(...(await target.store(upload, signal)))
+    }
   }
+  const ended = await Promise.allSettled(Array.from({ length: broughtAtOnce }, work))
+  const broken = ended.find((it) => it.status === 'rejected')
+  if (broken) throw broken.reason
   const refused = await refusedIn(results, failures, { target, options })
   return { sent: results.length - refused.length, refused }
 }
