@@ -113,7 +113,7 @@ export function linkingOf(config: Config, parts: LinkingParts): Linking {
       },
       visitors: {
         mark: (study, instances, origin) => markVisitors(db, study, instances, origin),
-        forget: (study, instances) => forgetVisitors(db, study, instances),
+        forget: (study, instances, origin) => forgetVisitors(db, study, instances, origin),
       },
       buriedOf: (study) => tombstones.tombstonesOf(db, study),
       maxBufferedPartBytes: config.limits.maxBufferedPartBytes,

@@ -50,7 +50,7 @@ export const studyNotice = pgTable(
   ],
 )
 
-/** Instances at home that came from another site. */
+/** Instances at home that came from another site; of several that bring the same one, each marks it for itself. */
 export const visitorInstance = pgTable(
   'visitor_instance',
   {
@@ -60,7 +60,7 @@ export const visitorInstance = pgTable(
     origin: text('origin').notNull(),
     at: at('at').notNull().defaultNow(),
   },
-  (table) => [primaryKey({ columns: [table.studyInstanceUID, table.sopInstanceUID] })],
+  (table) => [primaryKey({ columns: [table.studyInstanceUID, table.sopInstanceUID, table.origin] })],
 )
 
 /** What was deleted here on purpose and does not come back from other sites. */

@@ -11,7 +11,7 @@ export interface VisitorsOfStudy {
   readonly origins: string[]
 }
 
-/** These instances came from the site `origin`; those that came from another one before stay that one's. */
+/** These instances come from the site `origin`, whoever else brings them too. */
 export const markVisitors = (db: Queries, study: Uid, instances: readonly Uid[], origin: string): Promise<void> =>
   guard('mark instances of another site', async () => {
     if (instances.length === 0) return
@@ -23,12 +23,13 @@ export const markVisitors = (db: Queries, study: Uid, instances: readonly Uid[],
       on conflict do nothing`)
   })
 
-/** They did not come after all. */
-export const forgetVisitors = (db: Queries, study: Uid, instances: readonly Uid[]): Promise<void> =>
+/** They did not come from the site `origin` after all. */
+export const forgetVisitors = (db: Queries, study: Uid, instances: readonly Uid[], origin: string): Promise<void> =>
   guard('forget instances of another site', async () => {
     if (instances.length === 0) return
     const named = sql`${visitorInstance.sopInstanceUID} = any(${sql.param([...instances])}::text[])`
-    await db.delete(visitorInstance).where(and(eq(visitorInstance.studyInstanceUID, study), named))
+    const ofStudy = eq(visitorInstance.studyInstanceUID, study)
+    await db.delete(visitorInstance).where(and(ofStudy, named, eq(visitorInstance.origin, origin)))
   })
 
 /** Studies that nothing of came from other sites are not among them. */
@@ -38,7 +39,7 @@ export const visitorsOf = (db: Queries, studies: readonly Uid[]): Promise<Map<Ui
     const rows = await db
       .select({
         study,
-        instances: sql<number>`count(*)`.mapWith(Number),
+        instances: sql<number>`count(distinct ${visitorInstance.sopInstanceUID})`.mapWith(Number),
         origins: sql<string[]>`array_agg(distinct ${origin} order by ${origin})`,
       })
       .from(visitorInstance)

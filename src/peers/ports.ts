@@ -61,9 +61,10 @@ export interface TellingMemory {
 
 /** Which instances at home came from another site. */
 export interface Visitors {
+  /** Each site that brings an instance marks it for itself. */
   mark(study: Uid, instances: readonly Uid[], origin: string): Promise<void>
-  /** They did not come after all. */
-  forget(study: Uid, instances: readonly Uid[]): Promise<void>
+  /** They did not come from there after all; what others have marked stays marked. */
+  forget(study: Uid, instances: readonly Uid[], origin: string): Promise<void>
 }
 
 /** What was deleted here on purpose. */

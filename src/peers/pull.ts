@@ -94,7 +94,7 @@ export function pullTarget(peer: Cluster, deps: PullDependencies) {
       results.filter(({ outcome }) => outcome.status === 'stored').map(({ header }) => header.sopInstanceUID),
     )
     if (stored.size > 0) deps.came(study)
-    await settleMarks(study, { wanted, stored }, signal)
+    await forgetMarks(study, wanted.difference(stored), signal)
     const { refused, passing } = failuresIn(results)
     if (refused.length > 0) await refuse(study, refused)
     if (passing) throw notStored(deps.home, passing, results)
@@ -103,13 +103,11 @@ export function pullTarget(peer: Cluster, deps: PullDependencies) {
     return { stored, refused: [...quarantined, ...refused] }
   }
 
-  /** Another peer's pull of the same study may have brought what this one did not, and may have forgotten what it did. */
-  async function settleMarks(study: Uid, { wanted, stored }: Taken, signal: AbortSignal): Promise<void> {
-    if (stored.size > 0) await deps.visitors.mark(study, [...stored], peer.id)
-    const left = wanted.difference(stored)
+  /** Unless home has them after all, which did not say so. */
+  async function forgetMarks(study: Uid, left: ReadonlySet<Uid>, signal: AbortSignal): Promise<void> {
     if (left.size === 0) return
     const there = new Set((await listInstances(deps.home, { study }, signal)).map(idOf))
-    await deps.visitors.forget(study, [...left.difference(there)])
+    await deps.visitors.forget(study, [...left.difference(there)], peer.id)
   }
 
   function refuse(study: Uid, refused: readonly Refused[]): Promise<void> {
@@ -138,11 +136,6 @@ interface Comparison {
 interface Wanted {
   readonly promised: ReadonlyMap<Uid, Promised>
   readonly wanted: ReadonlySet<Uid>
-}
-
-interface Taken {
-  readonly wanted: ReadonlySet<Uid>
-  readonly stored: ReadonlySet<Uid>
 }
 
 interface Pulled {

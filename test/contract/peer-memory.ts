@@ -33,9 +33,17 @@ export function peerMemoryContract(db: () => Database, other: () => Database): v
 
     it('that did not come after all are none', async () => {
       await markVisitors(db(), study, [uid(1), uid(2)], 'south')
-      await forgetVisitors(db(), study, [uid(2), uid(9)])
-      await forgetVisitors(db(), study, [])
+      await forgetVisitors(db(), study, [uid(2), uid(9)], 'south')
+      await forgetVisitors(db(), study, [], 'south')
       expect((await visitorsOf(db(), [study])).get(study)?.instances).toBe(1)
+    })
+
+    it('that did not come from one site may have come from another', async () => {
+      await markVisitors(db(), study, [uid(1), uid(2)], 'south')
+      await markVisitors(db(), study, [uid(2), uid(3)], 'west')
+      expect((await visitorsOf(db(), [study])).get(study)).toEqual({ instances: 3, origins: ['south', 'west'] })
+      await forgetVisitors(db(), study, [uid(1), uid(2)], 'south')
+      expect((await visitorsOf(db(), [study])).get(study)).toEqual({ instances: 2, origins: ['west'] })
     })
 
     it('may be marked by two proxies at the same time', async () => {

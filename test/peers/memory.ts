@@ -17,7 +17,8 @@ export class MemorySite {
   readonly kept = new Map<string, { notice: StudyUpdateNotice; bodyDigest: string; receipt: Receipt }>()
   readonly queued: string[] = []
   readonly refused = new Map<Uid, number>()
-  readonly visiting = new Set<Uid>()
+  /** `uid origin` */
+  readonly marks = new Set<string>()
   readonly told = new Map<string, Told>()
   readonly buried: { whole: boolean; instances: Set<Uid> } = { whole: false, instances: new Set() }
   readonly logged: string[] = []
@@ -70,12 +71,16 @@ export class MemorySite {
   }
 
   readonly visitors: Visitors = {
-    mark: async (_study, instances) => {
-      for (const instance of instances) this.visiting.add(instance)
+    mark: async (_study, instances, origin) => {
+      for (const instance of instances) this.marks.add(`${instance} ${origin}`)
     },
-    forget: async (_study, instances) => {
-      for (const instance of instances) this.visiting.delete(instance)
+    forget: async (_study, instances, origin) => {
+      for (const instance of instances) this.marks.delete(`${instance} ${origin}`)
     },
+  }
+
+  get visiting(): ReadonlySet<string> {
+    return new Set(this.marks.values().map((mark) => mark.split(' ')[0] ?? ''))
   }
 
   readonly telling: TellingMemory = {

@@ -221,20 +221,22 @@ describe('pulling what a peer told of', () => {
     expect(receipt()).toMatchObject({ state: 'COMPLETE', held: 2, pulled: 1 })
   })
 
-  it('leaves the marks of what another pull of the study brings meanwhile, and renews its own', async () => {
-    const made = series(3)
+  it('leaves the marks of another pull, whose instances are not there yet, and of what home took without a word', async () => {
+    const made = series(4)
     const { study, home, peer, site, accept, run } = setup(made)
-    const [mine, others] = [made[0] as MadeInstance, made[1] as MadeInstance]
+    const [mine, others, silent] = [made[0] as MadeInstance, made[1] as MadeInstance, made[2] as MadeInstance]
     for (const it of made.slice(1)) peer.held.delete(it.instance)
     await accept(noticeOf(study, made))
     const retrieve = peer.retrieve.bind(peer)
     peer.retrieve = async (request) => {
-      home.add(others)
-      site.visiting.delete(mine.instance as Uid)
+      await site.visitors.mark(study, uids([others]) as Uid[], 'west')
+      home.add(silent)
       return retrieve(request)
     }
     await expect(run()).rejects.toThrow('not-found')
-    expect([...site.visiting].toSorted()).toEqual(uids([mine, others]))
+    expect([...site.marks].toSorted()).toEqual(
+      [`${mine.instance} south`, `${others.instance} west`, `${silent.instance} south`].toSorted(),
+    )
   })
 
   it('takes the instances of a series one by one when it breaks off, also in one that is large', async () => {

@@ -1,0 +1,2 @@
+ALTER TABLE "visitor_instance" DROP CONSTRAINT "visitor_instance_study_instance_uid_sop_instance_uid_pk";--> statement-breakpoint
+ALTER TABLE "visitor_instance" ADD CONSTRAINT "visitor_instance_study_instance_uid_sop_instance_uid_origin_pk" PRIMARY KEY("study_instance_uid","sop_instance_uid","origin");
