@@ -107,6 +107,8 @@ export interface InstanceUpload {
   readonly header: InstanceHeader
   /** The whole Part 10 file from its first byte; read once, in order, before the next upload is asked for. */
   readonly body: AsyncIterable<Uint8Array>
+  /** All of `body`, when it is in memory; whoever takes it does not read that. */
+  readonly held?: readonly Uint8Array[]
 }
 
 /** What became of one instance, PS3.18 10.5.3: `failureReason` and `warningReason` are the standard's codes. */

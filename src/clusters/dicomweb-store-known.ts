@@ -1,75 +1,75 @@
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../core/clock.ts'
 import type { InstanceHeader } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { Target } from './cluster.ts'
 import type { Inventory } from './inventory.ts'
 
-/** What an archive is asked. */
-export interface Questions {
-  /** The series of its study that the archive has this instance in. */
-  readonly seriesOf: (header: InstanceHeader) => Promise<Uid | undefined>
-  readonly inventoryOf: (target: Target) => Promise<Inventory>
-}
-
-/** Studies whose inventory is remembered at the same time. */
-const maxStudies = 32
+/** Studies that are remembered at the same time. */
+const maxStudies = 128
+/** A study of which nothing came for so long is asked for anew, and so is any after so long, in milliseconds. */
+const quietMs = 10_000
+const longestMs = 60_000
 
 /** SOP → Series Instance UID of one study. */
 interface Study {
   readonly series: Map<Uid, Uid>
   /** What the archive was asked for; until then there is only what it was sent. */
   asked: 'nothing' | 'one instance' | 'all'
+  readonly since: number
+  usedAt: number
 }
 
+/** What there is below a target, as the archive says. */
+export type Ask = (target: Target) => Promise<Inventory>
+
 /**
- * What an archive has of the studies of one call and, as time goes on, what it was sent by this call and others. The
- * first instance of a study is asked for alone, and all of the study only when another one follows: most senders make
- * a call of each instance, and to list a study costs an archive the more the larger it has grown.
+ * What an archive has of the studies that are just being stored and, as time goes on, what it was sent. The first
+ * instance of a study is asked for alone, and all of the study when another one follows: to list a study costs an
+ * archive the more the larger it has grown. Many calls that store an instance each ask no more than one that stores
+ * them all; what others have stored there meanwhile under the same UID is not seen by either.
  */
 export class Known {
-  readonly #studies = new Map<Uid, Study>()
-  readonly #questions: Questions
+  readonly #studies = new LRUCache<Uid, Study>({ max: maxStudies })
+  readonly #clock: Clock
 
-  constructor(questions: Questions) {
-    this.#questions = questions
-  }
-
-  /** From now on what others send is noted too. */
-  follow({ studyInstanceUID }: InstanceHeader): void {
-    this.#studyOf(studyInstanceUID)
+  constructor(clock: Clock) {
+    this.#clock = clock
   }
 
   /** The series an instance is in, when the archive has it. */
-  async seriesOf(header: InstanceHeader): Promise<Uid | undefined> {
-    const study = this.#studyOf(header.studyInstanceUID)
-    const { sopInstanceUID } = header
-    if (study.asked === 'nothing') {
-      const series = await this.#questions.seriesOf(header)
-      if (series && !study.series.has(sopInstanceUID)) study.series.set(sopInstanceUID, series)
-      study.asked = 'one instance'
-    } else if (study.asked === 'one instance') {
-      const listed = await this.#questions.inventoryOf({ study: header.studyInstanceUID })
+  async seriesOf({ studyInstanceUID, sopInstanceUID }: InstanceHeader, ask: Ask): Promise<Uid | undefined> {
+    const study = this.#studyOf(studyInstanceUID)
+    const isKnown = study.asked === 'all' || study.series.has(sopInstanceUID)
+    if (!isKnown) {
+      const isFirst = study.asked === 'nothing'
+      const listed = await ask({ study: studyInstanceUID, ...(isFirst && { instance: sopInstanceUID }) })
       for (const [instance, series] of listed) if (!study.series.has(instance)) study.series.set(instance, series)
-      study.asked = 'all'
+      if (!isFirst) study.asked = 'all'
+      else if (study.asked === 'nothing') study.asked = 'one instance'
     }
     return study.series.get(sopInstanceUID)
   }
 
   /** Whether the archive need not be asked to tell that it does not have an instance. */
   lacks({ studyInstanceUID, sopInstanceUID }: InstanceHeader): boolean {
-    const study = this.#studies.get(studyInstanceUID)
-    return study?.asked === 'all' && !study.series.has(sopInstanceUID)
+    const study = this.#studyOf(studyInstanceUID)
+    return study.asked === 'all' && !study.series.has(sopInstanceUID)
   }
 
   sent({ studyInstanceUID, seriesInstanceUID, sopInstanceUID }: InstanceHeader): void {
-    this.#studies.get(studyInstanceUID)?.series.set(sopInstanceUID, seriesInstanceUID)
+    const { series } = this.#studyOf(studyInstanceUID)
+    if (!series.has(sopInstanceUID)) series.set(sopInstanceUID, seriesInstanceUID)
   }
 
   #studyOf(uid: Uid): Study {
+    const now = this.#clock.now()
     const known = this.#studies.get(uid)
-    if (known) return known
-    const [oldest] = this.#studies.keys()
-    if (oldest && this.#studies.size >= maxStudies) this.#studies.delete(oldest)
-    const study: Study = { series: new Map(), asked: 'nothing' }
+    if (known && now - known.usedAt <= quietMs && now - known.since <= longestMs) {
+      known.usedAt = now
+      return known
+    }
+    const study: Study = { series: new Map(), asked: 'nothing', since: now, usedAt: now }
     this.#studies.set(uid, study)
     return study
   }

@@ -13,7 +13,7 @@ import type { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { type Acknowledgements, outcomeOf, processingFailure, readAcknowledgements } from './dicomweb-store-answer.ts'
 import { type Claimant, Claims } from './dicomweb-store-claims.ts'
 import { Known } from './dicomweb-store-known.ts'
-import type { InstanceLookup } from './dicomweb-store-lookup.ts'
+import type { StoreTogether } from './dicomweb-store-together.ts'
 import { untilAborted } from './fan-out.ts'
 import type { Inventory } from './inventory.ts'
 
@@ -31,7 +31,7 @@ export interface StorerDeps {
   readonly retriever: DicomwebRetriever
   readonly limits: Limits
   readonly clock: Clock
-  readonly lookup: InstanceLookup
+  readonly together: StoreTogether
   readonly inventoryOf: (target: Target, signal: AbortSignal) => Promise<Inventory>
   readonly sent: (bytes: number) => void
 }
@@ -40,19 +40,18 @@ export interface StorerDeps {
 export class DicomwebStorer {
   readonly #deps: StorerDeps
   readonly #claims = new Claims()
-  readonly #runs = new Set<StoreRun>()
+  readonly #known: Known
 
   constructor(deps: StorerDeps) {
     this.#deps = deps
+    this.#known = new Known(deps.clock)
   }
 
   async store(uploads: AsyncIterable<InstanceUpload>, signal: AbortSignal): Promise<StoreResult[]> {
-    const run = new StoreRun({ ...this.#deps, claims: this.#claims, runs: this.#runs }, uploads, signal)
-    this.#runs.add(run)
+    const run = new StoreRun({ ...this.#deps, claims: this.#claims, known: this.#known }, uploads, signal)
     try {
       return await run.toEnd()
     } finally {
-      this.#runs.delete(run)
       await run.leave()
     }
   }
@@ -60,8 +59,8 @@ export class DicomwebStorer {
 
 interface RunDeps extends StorerDeps {
   readonly claims: Claims
-  /** All that are under way in the same cluster. */
-  readonly runs: ReadonlySet<StoreRun>
+  /** Shared by all calls of the cluster. */
+  readonly known: Known
 }
 
 /**
@@ -75,7 +74,6 @@ class StoreRun {
   readonly #deps: RunDeps
   readonly #source: AsyncIterator<InstanceUpload>
   readonly #signal: AbortSignal
-  readonly #known: Known
   readonly #results: StoreResult[] = []
   readonly #claimant: Claimant = { wanted: false }
   readonly #claimed = new Set<Uid>()
@@ -86,10 +84,6 @@ class StoreRun {
     this.#deps = deps
     this.#source = uploads[Symbol.asyncIterator]()
     this.#signal = signal
-    this.#known = new Known({
-      seriesOf: (header) => deps.lookup.seriesOf(header, signal),
-      inventoryOf: (target) => deps.inventoryOf(target, signal),
-    })
   }
 
   async toEnd(): Promise<StoreResult[]> {
@@ -109,13 +103,15 @@ class StoreRun {
   /** Compares an upload, or sends it and some of those after it. */
   async #store(upload: InstanceUpload): Promise<void> {
     const { header } = upload
-    this.#known.follow(header)
     if (!(await this.#claim(header))) {
       this.#results.push({ header, outcome: { status: 'failed', failureReason: processingFailure } })
       return
     }
-    const series = await this.#known.seriesOf(header)
-    if (series === undefined || !(await this.#compare(upload, series))) await this.#send()
+    const series = await this.#deps.known.seriesOf(header, (target) => this.#deps.inventoryOf(target, this.#signal))
+    if (series !== undefined && (await this.#compare(upload, series))) return
+    // What follows the first one goes in requests of this call's own.
+    const bytes = this.#results.length === 0 ? this.#deps.together.smallBytesOf(upload) : undefined
+    await (bytes ? this.#storeTogether(header, bytes) : this.#send())
   }
 
   /** Tells the source that no more is read, unless it has ended. */
@@ -182,9 +178,20 @@ class StoreRun {
     }
   }
 
+  /** Sends one instance with those of other calls. */
+  async #storeTogether(header: InstanceHeader, bytes: Uint8Array): Promise<void> {
+    const { together, known } = this.#deps
+    try {
+      this.#results.push({ header, outcome: await together.store(header, bytes, this.#signal) })
+    } finally {
+      // Whatever became of it, it has to be looked at before it is sent again.
+      known.sent(header)
+    }
+  }
+
   /** Sends the current upload and those after it for which no look at the archive is needed, in one request. */
   async #send(): Promise<void> {
-    const { client, limits, lookup } = this.#deps
+    const { client, limits } = this.#deps
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     const request: Sending = { sent: [], complete: false, answered: false, failure: undefined, ended, end }
     const boundary = newBoundary()
@@ -202,16 +209,12 @@ class StoreRun {
       throw request.failure ?? error
     } finally {
       request.answered = true
-      // Whatever became of it, the others have to look at it.
-      for (const run of this.#deps.runs) for (const header of request.sent) run.#known.sent(header)
+      // Whatever became of it, it has to be looked at before it is sent again.
+      for (const header of request.sent) this.#deps.known.sent(header)
     }
     const complete = request.complete
     if (!complete && !answer.refused) throw client.error('malformed', 'answers before it was sent everything')
-    for (const header of request.sent) {
-      const outcome = outcomeOf(answer, header)
-      if (outcome.status === 'stored') lookup.acknowledged(header)
-      this.#results.push({ header, outcome })
-    }
+    for (const header of request.sent) this.#results.push({ header, outcome: outcomeOf(answer, header) })
     if (!complete) await this.#passOver(request)
   }
 
@@ -225,7 +228,7 @@ class StoreRun {
   async *#parts(request: Sending): AsyncGenerator<Part, void, undefined> {
     try {
       for (let upload = this.#upload; upload; upload = this.#following(request)) {
-        this.#known.sent(upload.header)
+        this.#deps.known.sent(upload.header)
         request.sent.push(upload.header)
         yield { contentType: 'application/dicom', body: this.#watched(upload.body, request) }
         await this.#advance().catch(blame(request))
@@ -239,7 +242,7 @@ class StoreRun {
   /** The current upload, unless the request has to end before it. */
   #following(request: Sending): InstanceUpload | undefined {
     if (!this.#upload || request.answered || request.sent.length >= maxInstancesPerRequest) return undefined
-    if (this.#claimant.wanted || !this.#known.lacks(this.#upload.header)) return undefined
+    if (this.#claimant.wanted || !this.#deps.known.lacks(this.#upload.header)) return undefined
     return this.#claimNow(this.#upload.header) ? this.#upload : undefined
   }
 

@@ -1,14 +1,14 @@
 import type { ClusterConfig, Limits } from '../config/schema.ts'
 import type { Clock } from '../core/clock.ts'
 import { LinkError } from '../core/errors.ts'
-import type { Cluster, ProbeReport, Target } from './cluster.ts'
+import type { Cluster, ProbeReport } from './cluster.ts'
 import { type ClientDeps, DicomwebClient } from './dicomweb-client.ts'
 import { metadata } from './dicomweb-metadata.ts'
 import { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { search } from './dicomweb-search.ts'
 import { DicomwebStorer } from './dicomweb-store.ts'
-import { InstanceLookup } from './dicomweb-store-lookup.ts'
-import { listNamed, takeInventory } from './inventory.ts'
+import { StoreTogether } from './dicomweb-store-together.ts'
+import { takeInventory } from './inventory.ts'
 
 export interface DicomwebClusterDeps extends ClientDeps {
   readonly limits: Limits
@@ -31,21 +31,21 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
   if (dicomweb === undefined) throw new LinkError('config', `clusters.${id}.dicomweb: the address is missing`)
   const client = new DicomwebClient({ ...config, dicomweb }, deps)
   const retriever = new DicomwebRetriever(client, limits)
-  const inventoryOf = (target: Target, signal: AbortSignal) => takeInventory(cluster, target, signal)
+  const sent = (bytes: number) => telemetry.clusterBytes(id, 'sent', bytes)
   const storer = new DicomwebStorer({
     client,
     retriever,
     limits,
     clock,
-    inventoryOf,
-    lookup: new InstanceLookup({
-      cluster: id,
-      clock,
-      limitMs: 2 * timeoutMs,
-      inventoryOf,
-      listOf: (instances, signal) => listNamed(cluster, instances, signal),
+    inventoryOf: (target, signal) => takeInventory(cluster, target, signal),
+    sent,
+    together: new StoreTogether({
+      client,
+      maxJsonBytes: limits.maxJsonBytes,
+      // The others are left to those who read.
+      atOnce: Math.ceil(config.maxConnections / 2),
+      sent,
     }),
-    sent: (bytes) => telemetry.clusterBytes(id, 'sent', bytes),
   })
   const cluster: PooledCluster = {
     id,

@@ -64,22 +64,6 @@ export async function listInstancesOf(
   return rows.map((row) => asListed(cluster, row, uidsIn(row)))
 }
 
-/**
- * Which of these instances a cluster has, in one question, whatever their studies; one that is in several studies is
- * listed in one of them. A cluster that does not know lists of UIDs lists nothing. Throws `ClusterError`.
- */
-export async function listNamed(
-  cluster: Cluster,
-  instances: readonly Uid[],
-  signal: AbortSignal,
-): Promise<ListedInstance[]> {
-  const constraints = [{ path: [tag.SOPInstanceUID], value: instances.join(',') }]
-  const includeFields = [tag.StudyInstanceUID, ...listedFields]
-  const limit = instances.length
-  const { rows } = await cluster.search({ level: 'instance', constraints, includeFields, limit }, signal)
-  return rows.map((row) => asListed(cluster, row, uidsIn(row)))
-}
-
 const listedFields = [tag.SeriesInstanceUID, tag.SOPClassUID]
 
 function asListed(cluster: Cluster, row: Dataset, { study, series, instance }: SaidUids): ListedInstance {

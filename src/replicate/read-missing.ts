@@ -107,7 +107,8 @@ export async function* readMissing(
 
   async function uploadIn(cluster: Cluster, part: Part): Promise<InstanceUpload> {
     const { header, body } = await sniffPart(cluster, part)
-    return { header, body: (await holdBack({ ...part, body }, options.maxBufferedPartBytes)).body }
+    const { body: whole, held } = await holdBack({ ...part, body }, options.maxBufferedPartBytes)
+    return { header, body: whole, ...(held && { held }) }
   }
 }
 

@@ -31,7 +31,8 @@ async function open(part: Part, maxBytes: number): Promise<InstanceUpload | unde
   if (!mayBeDicom(part.contentType)) return undefined
   try {
     const { header, body } = await sniffInstance(part.body, { maxHeaderBytes: usualHeaderBytes })
-    return { header, body: (await holdBack({ ...part, body }, maxBytes)).body }
+    const { body: whole, held } = await holdBack({ ...part, body }, maxBytes)
+    return { header, body: whole, ...(held && { held }) }
   } catch (thrown) {
     if (isNotDicom(thrown)) return undefined
     throw thrown
