@@ -14,6 +14,8 @@ import {
   waitForPixels,
   whyNoViewer,
 } from '../test/support/browser.ts'
+import { storeRequest } from '../test/support/federation.ts'
+import { madeInstance } from '../test/support/made-instance.ts'
 import { startProxy } from '../test/support/processes.ts'
 
 const folder = join(import.meta.dirname, '../docs/images')
@@ -50,6 +52,22 @@ async function search(page: Page, origin: string): Promise<void> {
   await save(page, 'search.png')
 }
 
+/** A cluster that nobody can reach, one that is paused, and one that has got what it is to have. */
+async function replication(page: Page): Promise<void> {
+  const linked = (id: string) => ({ id, role: 'linked', embedded: {} })
+  const away = { id: 'south', role: 'linked', dicomweb: 'http://127.0.0.1:1/dicom-web' }
+  const clusters = [{ id: 'north', role: 'home', embedded: {} }, away, linked('east'), linked('west')]
+  await using proxy = await startProxy({ config: { site: 'north', viewer: false, clusters } })
+  await fetch(`${proxy.url}/link/v1/replication/east/pause`, { method: 'POST' })
+  for (let study = 0; study < 3; study++) {
+    await fetch(`${proxy.url}/dicom-web/studies`, storeRequest([madeInstance({}).bytes]))
+  }
+  await page.setViewportSize({ width: 1280, height: 420 })
+  await page.goto(`${proxy.url}/ui/replication`)
+  await page.getByRole('row', { name: 'south' }).getByText('the connection is refused').waitFor()
+  await save(page, 'replication.png')
+}
+
 async function save(page: Page, name: string): Promise<void> {
   const picture = await page.screenshot({ type: 'png' })
   if (picture.length > maxBytes) throw new Error(`${name} has ${picture.length} bytes; at most ${maxBytes} are wanted`)
@@ -66,3 +84,4 @@ await openWorklist(page, demo.url)
 await worklist(page)
 await viewer(page)
 await search(page, demo.url)
+await replication(page)
