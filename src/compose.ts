@@ -38,6 +38,7 @@ import { shippedMappings } from './mappings/shipped.ts'
 import { createRenderer } from './render/renderer.ts'
 import { Fresh } from './replicate/fresh.ts'
 import { createOutbox } from './replicate/outbox.ts'
+import { Recent } from './replicate/recent.ts'
 import type { Replication } from './replicate/service.ts'
 import { updatesOf } from './replicate/targets.ts'
 import type { RetrieveService } from './retrieve/service.ts'
@@ -64,7 +65,8 @@ export interface ServeOptions {
 /** Starts the proxy. Throws `LinkError` with code `config` when it cannot be started as configured. */
 export async function serve(configured: Config, { demo, say }: ServeOptions): Promise<Running> {
   const log = createLog(configured)
-  const metrics = createMetrics()
+  const recent = new Recent(clock)
+  const metrics = recent.counting(createMetrics())
   const resources = new AsyncDisposableStack()
   try {
     const db = resources.adopt(
@@ -104,7 +106,8 @@ export async function serve(configured: Config, { demo, say }: ServeOptions): Pr
     sweeper?.start()
     const mappings = await createMappings({ path: config.mappings ?? shippedMappings(), log, clock })
     const pages = resources.adopt(pagesOf(config, say), (it) => it.stop())
-    const parts = { ...located, fresh, retrieve, stored, replication, delivery, linking, mappings, pages: pages.app }
+    const did = { stored, replication, delivery, linking, recent }
+    const parts = { ...located, ...did, fresh, retrieve, mappings, pages: pages.app }
     const server = await serveHttp(config, parts)
     resources.adopt(server, (it) => it.close())
     for (const text of keysWithoutEffect(configured)) {
@@ -205,6 +208,7 @@ async function openDelivery(config: Config, { retrieve, ...parts }: DeliveringPa
 }
 
 interface HttpParts extends RetrievingParts {
+  readonly recent: Recent
   readonly fresh: Fresh
   /** Resolves when it is certain that the other clusters come to have what was stored of these studies. */
   readonly stored: (studies: readonly Uid[]) => Promise<void>
@@ -256,7 +260,7 @@ async function serveHttp(config: Config, parts: HttpParts) {
       maxRowsPerCluster: config.limits.maxRowsPerCluster,
     }),
     clusters,
-    outbox: outboxOf(config, db, delivery),
+    outbox: outboxOf(config, parts),
     peers: linking?.service,
     metrics,
     lifecycle,
@@ -268,10 +272,11 @@ async function serveHttp(config: Config, parts: HttpParts) {
   return listen(app, { config, lifecycle, log, metrics, authenticate })
 }
 
-const outboxOf = (config: Config, database: Database, delivery: Replication | undefined) => {
+const outboxOf = (config: Config, { db: database, delivery, recent }: HttpParts) => {
   const isTarget = (cluster: ClusterConfig) => updatesOf(cluster) !== 'none' || (delivery && cluster.role === 'home')
   const targets = config.clusters.filter(isTarget).map(({ id }) => id)
-  return createOutbox({ database, targets: [...targets, ...pullQueuesIn(config)], clock })
+  const sentLastMinute = (cluster: string) => recent.of(cluster)
+  return createOutbox({ database, targets: [...targets, ...pullQueuesIn(config)], clock, sentLastMinute })
 }
 
 /** The viewer at `/`, fetched in the background when it is not there yet. */

@@ -124,7 +124,18 @@ function captionOf(states: readonly OutboxState[]): string {
   return waiting === 1 ? '1 study is on its way' : `${waiting} studies are on their way`
 }
 
-const stateColumns = ['Cluster', 'State', 'Waiting', 'Running', 'Oldest', 'Dead letters', 'Refused', 'Last error', '']
+const stateColumns = [
+  'Cluster',
+  'State',
+  'Waiting',
+  'Running',
+  'Oldest',
+  'Sent in a minute',
+  'Dead letters',
+  'Refused',
+  'Last error',
+  '',
+]
 
 const stateRow = (state: OutboxState) => [
   state.cluster,
@@ -132,6 +143,7 @@ const stateRow = (state: OutboxState) => [
   state.waiting,
   state.running,
   state.waiting + state.running > 0 ? age(state.oldestAgeMs) : '',
+  state.sentLastMinute,
   state.deadLetters,
   state.refusedInstances,
   state.lastFailure?.error,

@@ -15,6 +15,8 @@ export interface OutboxState {
   readonly running: number
   /** Age of the oldest unmet request of those in milliseconds; 0 when there is none. */
   readonly oldestAgeMs: number
+  /** Instances that this process has brought there in the last minute. */
+  readonly sentLastMinute: number
   /** Studies that are not tried again by themselves. */
   readonly deadLetters: number
   /** Instances that the cluster refuses for good. */
@@ -43,9 +45,10 @@ export interface OutboxDependencies {
   /** The clusters that take updates. */
   readonly targets: readonly string[]
   readonly clock: Clock
+  readonly sentLastMinute: (cluster: string) => number
 }
 
-export function createOutbox({ database, targets, clock }: OutboxDependencies): Outbox {
+export function createOutbox({ database, targets, clock, sentLastMinute }: OutboxDependencies): Outbox {
   const states = async () => {
     const [depths, paused, refused] = await Promise.all([
       db.queueDepth(database),
@@ -58,7 +61,8 @@ export function createOutbox({ database, targets, clock }: OutboxDependencies): 
       const depth = byCluster.get(cluster)
       const pausedSince = paused.get(cluster)
       const work = depth ? describe(depth, clock.now()) : nothing
-      return { cluster, ...(pausedSince && { pausedSince }), ...work, refusedInstances: refused.get(cluster) ?? 0 }
+      const counts = { sentLastMinute: sentLastMinute(cluster), refusedInstances: refused.get(cluster) ?? 0 }
+      return { cluster, ...(pausedSince && { pausedSince }), ...work, ...counts }
     })
   }
   const stateOf = async (cluster: string) => known(await states(), ({ cluster: id }) => id === cluster, cluster)

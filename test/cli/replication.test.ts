@@ -41,7 +41,7 @@ const at = new Date('2026-01-31T10:15:00Z')
 describe('replication status', () => {
   test('says how each cluster stands', async () => {
     const lastFailure = { at, error: 'cluster south: timed-out' }
-    const idle = { waiting: 0, running: 0, oldestAgeMs: 0, deadLetters: 0, refusedInstances: 0 }
+    const idle = { waiting: 0, running: 0, oldestAgeMs: 0, sentLastMinute: 0, deadLetters: 0, refusedInstances: 0 }
     const states = async () => [
       { ...idle, cluster: 'east' },
       { ...outboxState, oldestAgeMs: 7_260_000, pausedSince: at, lastFailure },

@@ -93,6 +93,7 @@ export const outboxState: OutboxState = {
   waiting: 2,
   running: 1,
   oldestAgeMs: 4500,
+  sentLastMinute: 42,
   deadLetters: 5,
   refusedInstances: 7,
 }

@@ -21,11 +21,11 @@ beforeAll(async () => {
   await rememberRefusals(db, study, 'south', [{ instance: study, reason: 0x0122 }])
   await requestConverge(db, study, ['old'])
   await clock.advance(Date.now() + anHour - clock.now())
-  outbox = createOutbox({ database: db, targets: ['south', 'north'], clock })
+  outbox = createOutbox({ database: db, targets: ['south', 'north'], clock, sentLastMinute: () => 0 })
 })
 afterAll(() => opened.close())
 
-const nothing = { waiting: 0, running: 0, oldestAgeMs: 0, deadLetters: 0, refusedInstances: 0 }
+const nothing = { waiting: 0, running: 0, oldestAgeMs: 0, sentLastMinute: 0, deadLetters: 0, refusedInstances: 0 }
 
 describe('the outbox', () => {
   it('tells how each cluster stands that takes updates, and those that have jobs nobody takes', async () => {
