@@ -5,8 +5,9 @@ import type { Uid } from '../dicom/uid.ts'
 import type { Target } from './cluster.ts'
 import type { Inventory } from './inventory.ts'
 
-/** Studies that are remembered at the same time. */
+/** Studies that are remembered at the same time, and instances that all of them were said to have. */
 const maxStudies = 128
+const maxInstances = 400_000
 /** A study of which nothing came for so long is asked for anew, and so is any after so long, in milliseconds. */
 const quietMs = 10_000
 const longestMs = 60_000
@@ -30,7 +31,11 @@ export type Ask = (target: Target) => Promise<Inventory>
  * them all; what others have stored there meanwhile under the same UID is not seen by either.
  */
 export class Known {
-  readonly #studies = new LRUCache<Uid, Study>({ max: maxStudies })
+  readonly #studies = new LRUCache<Uid, Study>({
+    max: maxStudies,
+    maxSize: maxInstances,
+    sizeCalculation: ({ series }) => series.size + 1,
+  })
   readonly #clock: Clock
 
   constructor(clock: Clock) {
@@ -45,6 +50,8 @@ export class Known {
       const isFirst = study.asked === 'nothing'
       const listed = await ask({ study: studyInstanceUID, ...(isFirst && { instance: sopInstanceUID }) })
       for (const [instance, series] of listed) if (!study.series.has(instance)) study.series.set(instance, series)
+      // It has grown; unless another one knows more by now.
+      if (this.#studies.peek(studyInstanceUID) === study) this.#studies.set(studyInstanceUID, study)
       if (!isFirst) study.asked = 'all'
       else if (study.asked === 'nothing') study.asked = 'one instance'
     }
