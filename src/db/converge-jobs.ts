@@ -67,11 +67,14 @@ export const insertRequests = (db: Queries, pairs: readonly Pair[]) =>
     .values([...pairs])
     .onConflictDoUpdate({ target: [convergeJob.studyInstanceUID, convergeJob.cluster], set: requestedAnew })
 
-/** As if it had never failed; what it failed of last is still told. */
+/**
+ * As if it had never failed; what it failed of last is still told. It keeps its place in the line, so that a study that
+ * is requested again and again has its turn; one that is being worked on goes to the end.
+ */
 export const requestedAnew = {
   generation: sql`${convergeJob.generation} + 1`,
   attempts: 0,
-  runAt: sql`now()`,
+  runAt: sql`case when ${convergeJob.leaseUntil} > now() then now() else least(${convergeJob.runAt}, now()) end`,
   failingSince: null,
   deadSince: null,
 }

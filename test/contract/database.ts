@@ -177,6 +177,16 @@ function convergeContract(db: () => Database, other: () => Database): void {
     expect(await completeConverge(db(), second)).toBe('done')
   })
 
+  it('a job keeps its place in the line however often it is requested, and goes to its end when it is worked on', async () => {
+    for (const n of [1, 2, 3, 1, 2]) await requestConverge(db(), uid(n), ['south'])
+    const first = await claimOne(db())
+    expect(first.study).toBe(uid(1))
+    await requestConverge(db(), uid(1), ['south'])
+    expect(await completeConverge(db(), first)).toBe('again')
+    const order = [await claimOne(db()), await claimOne(db()), await claimOne(db())]
+    expect(order.map((job) => job.study)).toEqual([uid(2), uid(3), uid(1)])
+  })
+
   it('a failed job waits for its time and counts its attempts; a new request makes it due at once', async () => {
     await requestConverge(db(), uid(1), ['south'])
     expect(await failConverge(db(), await claimOne(db()), 'south did not answer', later)).toBe('waiting')
