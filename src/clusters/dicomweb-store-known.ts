@@ -8,9 +8,8 @@ import type { Inventory } from './inventory.ts'
 /** Studies that are remembered at the same time, and instances that all of them were said to have. */
 const maxStudies = 128
 const maxInstances = 400_000
-/** A study of which nothing came for so long is asked for anew, and so is any after so long, in milliseconds. */
-const quietMs = 10_000
-const longestMs = 60_000
+/** What was asked for is believed so long, in milliseconds: others store in the archive too. */
+const freshMs = 10_000
 
 /** SOP → Series Instance UID of one study. */
 interface Study {
@@ -18,7 +17,8 @@ interface Study {
   /** What the archive was asked for; until then there is only what it was sent. */
   asked: 'nothing' | 'one instance' | 'all'
   readonly since: number
-  usedAt: number
+  /** Some call is just asking for all. */
+  isListed: boolean
 }
 
 /** What there is below a target, as the archive says. */
@@ -43,19 +43,32 @@ export class Known {
   }
 
   /** The series an instance is in, when the archive has it. */
-  async seriesOf({ studyInstanceUID, sopInstanceUID }: InstanceHeader, ask: Ask): Promise<Uid | undefined> {
-    const study = this.#studyOf(studyInstanceUID)
-    const isKnown = study.asked === 'all' || study.series.has(sopInstanceUID)
-    if (!isKnown) {
-      const isFirst = study.asked === 'nothing'
-      const listed = await ask({ study: studyInstanceUID, ...(isFirst && { instance: sopInstanceUID }) })
-      for (const [instance, series] of listed) if (!study.series.has(instance)) study.series.set(instance, series)
-      // It has grown; unless another one knows more by now.
-      if (this.#studies.peek(studyInstanceUID) === study) this.#studies.set(studyInstanceUID, study)
-      if (!isFirst) study.asked = 'all'
-      else if (study.asked === 'nothing') study.asked = 'one instance'
-    }
+  async seriesOf({ studyInstanceUID: uid, sopInstanceUID }: InstanceHeader, ask: Ask): Promise<Uid | undefined> {
+    const study = this.#studyOf(uid)
+    if (study.asked === 'nothing' || study.isListed)
+      await this.#askForOne(study, { study: uid, instance: sopInstanceUID }, ask)
+    else if (study.asked === 'one instance' && !study.series.has(sopInstanceUID)) await this.#askForAll(study, uid, ask)
     return study.series.get(sopInstanceUID)
+  }
+
+  async #askForOne(study: Study, target: Target, ask: Ask): Promise<void> {
+    if (study.series.has(target.instance as Uid)) return
+    note(study, await ask(target))
+    if (study.asked === 'nothing') study.asked = 'one instance'
+  }
+
+  async #askForAll(study: Study, uid: Uid, ask: Ask): Promise<void> {
+    study.isListed = true
+    try {
+      note(study, await ask({ study: uid }))
+      study.asked = 'all'
+    } finally {
+      study.isListed = false
+    }
+    // It has grown; unless another one knows more by now.
+    if (this.#studies.peek(uid) !== study) return
+    this.#studies.delete(uid)
+    this.#studies.set(uid, study)
   }
 
   /** Whether the archive need not be asked to tell that it does not have an instance. */
@@ -72,12 +85,13 @@ export class Known {
   #studyOf(uid: Uid): Study {
     const now = this.#clock.now()
     const known = this.#studies.get(uid)
-    if (known && now - known.usedAt <= quietMs && now - known.since <= longestMs) {
-      known.usedAt = now
-      return known
-    }
-    const study: Study = { series: new Map(), asked: 'nothing', since: now, usedAt: now }
+    if (known && now - known.since <= freshMs) return known
+    const study: Study = { series: new Map(), asked: 'nothing', since: now, isListed: false }
     this.#studies.set(uid, study)
     return study
   }
+}
+
+function note({ series }: Study, listed: Inventory): void {
+  for (const [instance, uid] of listed) if (!series.has(instance)) series.set(instance, uid)
 }

@@ -1,4 +1,5 @@
-import { ClusterError, type FailureReason } from '../core/outcome.ts'
+import type { Clock } from '../core/clock.ts'
+import { deadline } from '../core/deadline.ts'
 import { newBoundary } from '../dicom/multipart.ts'
 import type { InstanceHeader } from '../dicom/part10.ts'
 import type { InstanceUpload, StoreResult } from './cluster.ts'
@@ -14,25 +15,41 @@ const maxInstanceBytes = 1024 ** 2
 /** Instances that wait for the requests before them; more are not taken. */
 const maxWaiting = 512
 
-type Outcome = StoreResult['outcome']
+/** What became of an instance; `unclear`: the request it was in does not tell, and another one's fault may be why. */
+export type Became = StoreResult['outcome'] | { readonly status: 'unclear' }
 
 export interface TogetherDeps {
   readonly client: DicomwebClient
+  readonly clock: Clock
+  /** For a request with its answer, in milliseconds. */
+  readonly limitMs: number
   readonly maxJsonBytes: number
   /** Requests on their way at the same time. */
   readonly atOnce: number
   readonly sent: (bytes: number) => void
 }
 
-interface Waiting extends PromiseWithResolvers<Outcome> {
+/** An upload that is small and in memory. */
+export interface SmallUpload {
   readonly header: InstanceHeader
-  readonly bytes: Uint8Array
+  readonly held: readonly Uint8Array[]
+  readonly bytes: number
+}
+
+interface Waiting extends PromiseWithResolvers<Became> {
+  readonly upload: SmallUpload
+}
+
+/** The upload as one that may go together with others, if it may. */
+export function asSmall({ header, held }: InstanceUpload): SmallUpload | undefined {
+  const bytes = held?.reduce((sum, { byteLength }) => sum + byteLength, 0) ?? Number.POSITIVE_INFINITY
+  return held && bytes <= maxInstanceBytes ? { header, held, bytes } : undefined
 }
 
 /**
  * STOW-RS of instances that come singly, by many calls at once: while some requests are on their way, those that come
  * gather for the next one, which costs an archive much less than a request of each. What an archive holds against one
- * of them does not fail the others: they are sent once more, each alone.
+ * of them does not fail the others: of what it does not list as stored or failed, each caller finds out by itself.
  */
 export class StoreTogether {
   readonly #deps: TogetherDeps
@@ -45,21 +62,15 @@ export class StoreTogether {
     this.#deps = deps
   }
 
-  /** The bytes of an upload that may be sent by {@link store}: those of a small one all of which is in memory. */
-  smallBytesOf({ held }: InstanceUpload): Uint8Array | undefined {
-    const size = held?.reduce((sum, { byteLength }) => sum + byteLength, 0) ?? Number.POSITIVE_INFINITY
-    return held && size <= maxInstanceBytes ? Buffer.concat(held) : undefined
-  }
-
   /**
-   * What becomes of an instance. Whoever leaves before its turn takes it back; once it is on its way it is waited for.
-   * Throws `ClusterError`.
+   * Whoever leaves before its turn takes its instance back; once it is on its way it is waited for, for a minute or so at
+   * most, since nobody else may send that UID meanwhile. Throws `ClusterError` for one that was alone in its request.
    */
-  async store(header: InstanceHeader, bytes: Uint8Array, signal: AbortSignal): Promise<Outcome> {
+  async store(upload: SmallUpload, signal: AbortSignal): Promise<Became> {
     signal.throwIfAborted()
     if (this.#waiting.length >= maxWaiting)
       throw this.#deps.client.error('overloaded', 'too many instances wait for it')
-    const waiting: Waiting = { header, bytes, ...Promise.withResolvers<Outcome>() }
+    const waiting: Waiting = { upload, ...Promise.withResolvers<Became>() }
     const takeBack = () => {
       const index = this.#waiting.indexOf(waiting)
       if (index < 0) return
@@ -89,8 +100,8 @@ export class StoreTogether {
 
   #take(): Waiting[] {
     let size = 0
-    const isTooMuch = ({ bytes }: Waiting, index: number) => {
-      size += bytes.byteLength
+    const isTooMuch = ({ upload }: Waiting, index: number) => {
+      size += upload.bytes
       return index > 0 && (index >= maxTogether || size > maxBytes)
     }
     const end = this.#waiting.findIndex(isTooMuch)
@@ -100,46 +111,46 @@ export class StoreTogether {
   async #deliver(batch: readonly Waiting[]): Promise<void> {
     this.#running++
     this.#underWay += batch.length
-    const unclear = await this.#post(batch)
-    for (const it of unclear) await this.#post([it])
+    await this.#post(batch)
     this.#running--
     this.#underWay -= batch.length
     this.#next()
   }
 
-  /** Settles what the answer tells of; gives back what it may have refused for the sake of another one. */
-  async #post(batch: readonly Waiting[]): Promise<readonly Waiting[]> {
+  async #post(batch: readonly Waiting[]): Promise<void> {
+    const isAlone = batch.length === 1
     try {
-      const answer = await this.#exchange(batch)
-      const isClear = ({ header }: Waiting) =>
-        batch.length === 1 || !answer.refused || answer.listed.has(header.sopInstanceUID)
-      for (const { header, resolve } of batch.filter(isClear)) resolve(outcomeOf(answer, header))
-      return batch.filter((it) => !isClear(it))
+      const answer = await this.#exchange(batch.map(({ upload }) => upload))
+      for (const { upload, resolve } of batch) {
+        const isTold = isAlone || answer.listed.has(upload.header.sopInstanceUID)
+        resolve(isTold ? outcomeOf(answer, upload.header) : { status: 'unclear' })
+      }
     } catch (thrown) {
-      if (batch.length > 1 && thrown instanceof ClusterError && mayBeAboutOne.has(thrown.reason)) return batch
-      for (const { reject } of batch) reject(thrown)
-      return []
+      for (const { resolve, reject } of batch) isAlone ? reject(thrown) : resolve({ status: 'unclear' })
     }
   }
 
-  async #exchange(batch: readonly Waiting[]): Promise<Acknowledgements> {
-    const { client, maxJsonBytes, sent } = this.#deps
+  async #exchange(uploads: readonly SmallUpload[]): Promise<Acknowledgements> {
+    const { client, clock, limitMs, maxJsonBytes } = this.#deps
     const boundary = newBoundary()
+    const type = `multipart/related; type="application/dicom"; boundary="${boundary}"`
+    const content = { type, body: this.#bodyOf(uploads, boundary) }
+    using limit = deadline(clock, limitMs)
+    const { signal } = limit
+    try {
+      const call = { method: 'POST', path: '/studies', accept: 'application/dicom+json', content, signal } as const
+      return await readAcknowledgements(client, await client.exchange(call), maxJsonBytes)
+    } catch (thrown) {
+      if (thrown !== signal.reason) throw thrown
+      throw client.error('timed-out', `no answer within ${limitMs} ms`, { cause: thrown })
+    }
+  }
+
+  /** A stream, which is not sent again by itself: whether the archive has it has to be looked at first. */
+  async *#bodyOf(uploads: readonly SmallUpload[], boundary: string): AsyncGenerator<Uint8Array, void, undefined> {
     const delimiter = Buffer.from(`\r\n--${boundary}\r\nContent-Type: application/dicom\r\n\r\n`)
-    const parts = batch.flatMap(({ bytes }) => [delimiter, bytes])
-    const body = Buffer.concat([...parts, Buffer.from(`\r\n--${boundary}--\r\n`)])
-    const content = { type: `multipart/related; type="application/dicom"; boundary="${boundary}"`, body }
-    const call = { method: 'POST', path: '/studies', accept: 'application/dicom+json', content } as const
-    const exchange = await client.exchange({ ...call, signal: nobodys })
-    sent(batch.reduce((sum, { bytes }) => sum + bytes.byteLength, 0))
-    return readAcknowledgements(client, exchange, maxJsonBytes)
+    const parts = uploads.flatMap(({ held }) => [delimiter, ...held])
+    yield Buffer.concat([...parts, Buffer.from(`\r\n--${boundary}--\r\n`)])
+    this.#deps.sent(uploads.reduce((sum, { bytes }) => sum + bytes, 0))
   }
 }
-
-/** Several wait for a request; the time limits of the client end it. */
-const nobodys = new AbortController().signal
-
-const mayBeAboutOne: ReadonlySet<FailureReason> = new Set([
-  ...(['rejected', 'failed', 'malformed', 'truncated'] as const),
-  ...(['too-large', 'unsupported', 'not-found', 'gone'] as const),
-])

@@ -13,7 +13,7 @@ import type { DicomwebRetriever } from './dicomweb-retrieve.ts'
 import { type Acknowledgements, outcomeOf, processingFailure, readAcknowledgements } from './dicomweb-store-answer.ts'
 import { type Claimant, Claims } from './dicomweb-store-claims.ts'
 import { Known } from './dicomweb-store-known.ts'
-import type { StoreTogether } from './dicomweb-store-together.ts'
+import { asSmall, type SmallUpload, type StoreTogether } from './dicomweb-store-together.ts'
 import { untilAborted } from './fan-out.ts'
 import type { Inventory } from './inventory.ts'
 
@@ -107,11 +107,19 @@ class StoreRun {
       this.#results.push({ header, outcome: { status: 'failed', failureReason: processingFailure } })
       return
     }
-    const series = await this.#deps.known.seriesOf(header, (target) => this.#deps.inventoryOf(target, this.#signal))
-    if (series !== undefined && (await this.#compare(upload, series))) return
+    if (await this.#compareIfHeld(upload)) return
     // What follows the first one goes in requests of this call's own.
-    const bytes = this.#results.length === 0 ? this.#deps.together.smallBytesOf(upload) : undefined
-    await (bytes ? this.#storeTogether(header, bytes) : this.#send())
+    const small = this.#results.length === 0 ? asSmall(upload) : undefined
+    if (small && (await this.#storeTogether(small))) return
+    if (small && (await this.#compareIfHeld(upload))) return
+    await this.#send()
+  }
+
+  /** False, with the upload untouched, when the archive does not have it. */
+  async #compareIfHeld(upload: InstanceUpload): Promise<boolean> {
+    const { known, inventoryOf } = this.#deps
+    const series = await known.seriesOf(upload.header, (target) => inventoryOf(target, this.#signal))
+    return series !== undefined && this.#compare(upload, series)
   }
 
   /** Tells the source that no more is read, unless it has ended. */
@@ -178,11 +186,14 @@ class StoreRun {
     }
   }
 
-  /** Sends one instance with those of other calls. */
-  async #storeTogether(header: InstanceHeader, bytes: Uint8Array): Promise<void> {
+  /** Sends one instance with those of other calls; false when it is not clear what became of it. */
+  async #storeTogether(upload: SmallUpload): Promise<boolean> {
     const { together, known } = this.#deps
+    const { header } = upload
     try {
-      this.#results.push({ header, outcome: await together.store(header, bytes, this.#signal) })
+      const became = await together.store(upload, this.#signal)
+      if (became.status !== 'unclear') this.#results.push({ header, outcome: became })
+      return became.status !== 'unclear'
     } finally {
       // Whatever became of it, it has to be looked at before it is sent again.
       known.sent(header)

@@ -41,6 +41,8 @@ export function createDicomwebCluster(config: ClusterConfig, deps: DicomwebClust
     sent,
     together: new StoreTogether({
       client,
+      clock,
+      limitMs: Math.max(timeoutMs, 60_000),
       maxJsonBytes: limits.maxJsonBytes,
       // The others are left to those who read.
       atOnce: Math.ceil(config.maxConnections / 2),

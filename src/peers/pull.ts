@@ -94,6 +94,8 @@ export function pullTarget(peer: Cluster, deps: PullDependencies) {
       results.filter(({ outcome }) => outcome.status === 'stored').map(({ header }) => header.sopInstanceUID),
     )
     if (stored.size > 0) deps.came(study)
+    // Once more: a run that had lost its lease may have forgotten them.
+    if (stored.size > 0) await deps.visitors.mark(study, [...stored], peer.id)
     await forgetMarks(study, wanted.difference(stored), signal)
     const { refused, passing } = failuresIn(results)
     if (refused.length > 0) await refuse(study, refused)

@@ -68,12 +68,12 @@ export async function converge(
   return { sent, refused, held: new Map([...counts, [target.id, held.size + sent]]) }
 }
 
-/** Instances of a study at the same time: the target is asked for them together. */
+/** Instances of a study at the same time: the target is sent them together. */
 const broughtAtOnce = 4
 
 /**
- * Brings instances that the sources are known to hold, without listing the study: each by a call of its own, since the
- * target is then asked for it alone. Otherwise as {@link converge}.
+ * Brings instances that the sources are known to hold, without listing it there: each by a call of its own, several at
+ * the same time. Otherwise as {@link converge}.
  */
 export async function bring(
   instances: readonly ListedInstance[],

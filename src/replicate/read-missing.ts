@@ -55,7 +55,9 @@ export async function* readMissing(
     try {
       for await (const part of await retrieve(cluster, target)) {
         const upload = await uploadIn(cluster, part)
-        const isWanted = left.delete(upload.header.sopInstanceUID) && options.travels(upload.header.sopClassUID)
+        const { studyInstanceUID, sopInstanceUID, sopClassUID } = upload.header
+        const isWanted =
+          studyInstanceUID === target.study && left.delete(sopInstanceUID) && options.travels(sopClassUID)
         if (isWanted) yield upload
         else await readToEnd(upload.body)
       }
@@ -91,7 +93,8 @@ export async function* readMissing(
       const { done, value } = await parts.next()
       if (done) throw new ClusterError(cluster.id, 'malformed', `lists instance ${target.instance} but sends nothing`)
       const upload = await uploadIn(cluster, value)
-      if (upload.header.sopInstanceUID === target.instance) return { upload, close }
+      const { studyInstanceUID: study, sopInstanceUID: instance } = upload.header
+      if (study === target.study && instance === target.instance) return { upload, close }
       throw new ClusterError(cluster.id, 'malformed', `answered with another instance than ${target.instance}`)
     } catch (thrown) {
       await close()

@@ -50,19 +50,34 @@ describe('what an archive is known to have', () => {
     expect([await seriesOf('3'), known.lacks(header('4'))]).toEqual(['1.2.1', true])
   })
 
-  it('is asked for anew when nothing of the study has come for a while, and after a minute', async () => {
+  it('is asked for anew after ten seconds', async () => {
     await seriesOf('1')
     await clock.advance(9000)
     await seriesOf('2')
-    await clock.advance(10_001)
+    await seriesOf('3')
+    await clock.advance(1001)
     held = ['3']
     expect(await seriesOf('3')).toBe('7')
     expect(asked).toEqual(['1', undefined, '3'])
-    for (let s = 0; s < 12; s++) {
-      await clock.advance(5001)
-      await seriesOf(`9.${s}`)
+  })
+
+  it('is asked for one instance while another call asks for all', async () => {
+    await seriesOf('1')
+    held = ['2', '3']
+    await known.seriesOf(header('2'), async (target) => {
+      expect([await seriesOf('3'), await seriesOf('4')]).toEqual(['7', undefined])
+      return ask(target)
+    })
+    expect(asked).toEqual(['1', '3', '4', undefined])
+  })
+
+  it('is forgotten when it is too much', async () => {
+    const many = new Map(Array.from({ length: 150_000 }, (_, n) => [`5.${n}` as Uid, '7' as Uid]))
+    for (const study of ['1.3', '1.4', '1.5']) {
+      await known.seriesOf(header('1', study), ask)
+      await known.seriesOf(header('2', study), async () => many)
     }
-    expect(asked.slice(3)).toEqual([undefined, '9.11'])
+    expect(['1.3', '1.4', '1.5'].map((study) => known.lacks(header('3', study)))).toEqual([false, true, true])
   })
 
   it('is not taken back by an answer that came late', async () => {

@@ -93,36 +93,54 @@ describe('storing many single instances at once', () => {
     expect(await Promise.all(storing)).toEqual([['stored'], [0x0122], ['stored'], ['stored']])
   })
 
-  it.each([400, 409, 500])(
-    'sends each alone when all are answered %i, so that one does not fail the others',
-    async (code) => {
-      const instances = made(4)
-      const poison = instances[2]?.instance ?? ''
-      const storing = await begun(instances)
-      archive.on(/studies$/, async (request, response) => {
-        const before = shelf.held.size
-        shelf.answer = (uids) => ({
-          status: uids.includes(poison) ? code : 200,
-          body: uids.includes(poison) ? {} : storedList(uids),
-        })
-        await shelf.take(request, response)
-        expect(shelf.held.size).toBeGreaterThanOrEqual(before)
-      })
-      gate.resolve()
-      const [first, second, third, fourth] = await Promise.all(storing)
-      expect([first, second, fourth]).toEqual([['stored'], ['stored'], ['stored']])
-      expect(third).toEqual(code === 500 ? expect.objectContaining({ reason: 'failed' }) : [0x0110])
-      expect(shelf.requests.slice(2).map((uids) => uids.length)).toEqual([1, 1, 1])
-    },
-  )
+  it.each([400, 409, 500, 'reset'] as const)('lets each find out alone when all are answered %s', async (answer) => {
+    const instances = made(4)
+    const poison = instances[2]?.instance ?? ''
+    const storing = await begun(instances)
+    shelf.answer = (uids) => {
+      if (!uids.includes(poison)) return { status: 200, body: storedList(uids) }
+      for (const uid of uids) shelf.held.delete(uid)
+      return { status: answer === 'reset' ? 0 : answer, body: {} }
+    }
+    gate.resolve()
+    const [first, second, third, fourth] = await Promise.all(storing)
+    expect([first, second, fourth]).toEqual([['stored'], ['stored'], ['stored']])
+    const reason = { 500: 'failed', reset: 'unreachable' }[answer as 500 | 'reset']
+    expect(third).toEqual(reason ? expect.objectContaining({ reason }) : [0x0110])
+    expect(shelf.requests.slice(2).map((uids) => uids.length)).toEqual([1, 1, 1])
+  })
 
-  it('fails all when the archive does not let them in, without asking for each', async () => {
+  it('does not send again what the archive has after all', async () => {
+    const instances = made(4)
+    const storing = await begun(instances)
+    shelf.answer = () => (shelf.requests.length === 2 ? { status: 0, body: {} } : { status: 200, body: {} })
+    gate.resolve()
+    const [, ...others] = await Promise.all(storing)
+    expect(others).toEqual(Array(3).fill(['stored']))
+    expect(posts()).toBe(2)
+  })
+
+  it('does not take silence about one for its failure', async () => {
+    const instances = made(4)
+    const [, refused] = instances
+    const storing = await begun(instances)
+    shelf.answer = (uids) => {
+      if (!refused || !uids.includes(refused.instance)) return { status: 200, body: storedList(uids) }
+      shelf.held.delete(refused.instance)
+      const failed = [item(refused.instance, { '00081197': us(0x0122) })]
+      return { status: 202, body: { '00081198': { vr: 'SQ', Value: failed } } }
+    }
+    gate.resolve()
+    const [, ...others] = await Promise.all(storing)
+    expect(others).toEqual([[0x0122], ['stored'], ['stored']])
+  })
+
+  it('tells each that the archive does not let them in', async () => {
     const storing = await begun(made(4))
     archive.on(/studies$/, status(403))
     gate.resolve()
     const [, ...others] = await Promise.all(storing)
     expect(others).toMatchObject(Array(3).fill({ reason: 'access-denied' }))
-    expect(posts()).toBe(2)
   })
 
   it('takes back what a caller no longer wants before its turn, and waits for what is on its way', async () => {

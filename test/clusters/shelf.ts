@@ -15,7 +15,7 @@ export class Shelf {
   readonly held = new Map<string, { study: string; series: string; content: Buffer }>()
   /** UIDs in each STOW request. */
   readonly requests: string[][] = []
-  /** Takes the place of its answer to a STOW request. */
+  /** Takes the place of its answer to a STOW request; status 0: the connection is lost. */
   answer: ((listed: readonly string[]) => { status: number; body: unknown }) | undefined
 
   attach(archive: FakeArchive): void {
@@ -40,6 +40,7 @@ export class Shelf {
   async take(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const stored = await this.#read(request)
     const { status: code, body } = this.answer?.(stored) ?? { status: 200, body: storedList(stored) }
+    if (code === 0) return void request.socket.destroy()
     response.writeHead(code, { 'Content-Type': 'application/dicom+json' }).end(JSON.stringify(body))
   }
 
