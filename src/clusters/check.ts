@@ -5,6 +5,7 @@ import { toError } from '../core/errors.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { noTelemetry } from '../core/telemetry.ts'
 import { type Dataset, firstString, type Tag } from '../dicom/dataset.ts'
+import { readToEnd } from '../dicom/hold-back.ts'
 import { tag } from '../dicom/tags.ts'
 import { isUid } from '../dicom/uid.ts'
 import { adviceFor } from './check-advice.ts'
@@ -192,7 +193,7 @@ class Check {
   #firstPart(request: RetrieveRequest): Promise<void> {
     return this.#bounded(async (signal) => {
       for await (const part of await this.#cluster.retrieve(request, signal)) {
-        for await (const _ of part.body);
+        await readToEnd(part.body)
         break
       }
     })

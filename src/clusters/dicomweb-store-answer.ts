@@ -34,11 +34,23 @@ const refusals: ReadonlyMap<number, number> = new Map([
   [422, processingFailure],
 ])
 
+/** STOW-RS of a body that `writeMultipart` could have written with this boundary. Throws `ClusterError`. */
+export async function post(
+  client: DicomwebClient,
+  { boundary, body }: { readonly boundary: string; readonly body: AsyncIterable<Uint8Array> },
+  maxJsonBytes: number,
+  signal: AbortSignal,
+): Promise<Acknowledgements> {
+  const content = { type: `multipart/related; type="application/dicom"; boundary="${boundary}"`, body }
+  const call = { method: 'POST', path: '/studies', accept: 'application/dicom+json', content, signal } as const
+  return readAcknowledgements(client, await client.exchange(call), maxJsonBytes)
+}
+
 /**
  * Reads the Store Instances Response Module, PS3.18 I.2. What an archive does not list it has not stored, whatever its
  * status line said. A refusal of what was in the request fails its instances; any other is thrown.
  */
-export async function readAcknowledgements(
+async function readAcknowledgements(
   client: DicomwebClient,
   exchange: Exchange,
   maxBytes: number,

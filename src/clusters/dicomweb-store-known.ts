@@ -14,11 +14,12 @@ const freshMs = 10_000
 /** SOP → Series Instance UID of one study. */
 interface Study {
   readonly series: Map<Uid, Uid>
-  /** What the archive was asked for; until then there is only what it was sent. */
-  asked: 'nothing' | 'one instance' | 'all'
+  /**
+   * What the archive was asked for; until then there is only what it was sent. While one call waits for the list of all,
+   * others ask for their own instances.
+   */
+  asked: 'nothing' | 'one instance' | 'being listed' | 'all'
   readonly since: number
-  /** Some call is just asking for all. */
-  isListed: boolean
 }
 
 /** What there is below a target, as the archive says. */
@@ -45,25 +46,20 @@ export class Known {
   /** The series an instance is in, when the archive has it. */
   async seriesOf({ studyInstanceUID: uid, sopInstanceUID }: InstanceHeader, ask: Ask): Promise<Uid | undefined> {
     const study = this.#studyOf(uid)
-    if (study.asked === 'nothing' || study.isListed)
-      await this.#askForOne(study, { study: uid, instance: sopInstanceUID }, ask)
-    else if (study.asked === 'one instance' && !study.series.has(sopInstanceUID)) await this.#askForAll(study, uid, ask)
+    if (study.asked !== 'all' && !study.series.has(sopInstanceUID)) {
+      if (study.asked === 'one instance') await this.#askForAll(study, uid, ask)
+      else await askForOne(study, { study: uid, instance: sopInstanceUID }, ask)
+    }
     return study.series.get(sopInstanceUID)
   }
 
-  async #askForOne(study: Study, target: Target, ask: Ask): Promise<void> {
-    if (study.series.has(target.instance as Uid)) return
-    note(study, await ask(target))
-    if (study.asked === 'nothing') study.asked = 'one instance'
-  }
-
   async #askForAll(study: Study, uid: Uid, ask: Ask): Promise<void> {
-    study.isListed = true
+    study.asked = 'being listed'
     try {
       note(study, await ask({ study: uid }))
       study.asked = 'all'
     } finally {
-      study.isListed = false
+      if (study.asked !== 'all') study.asked = 'one instance'
     }
     // It has grown; unless another one knows more by now.
     if (this.#studies.peek(uid) !== study) return
@@ -86,10 +82,15 @@ export class Known {
     const now = this.#clock.now()
     const known = this.#studies.get(uid)
     if (known && now - known.since <= freshMs) return known
-    const study: Study = { series: new Map(), asked: 'nothing', since: now, isListed: false }
+    const study: Study = { series: new Map(), asked: 'nothing', since: now }
     this.#studies.set(uid, study)
     return study
   }
+}
+
+async function askForOne(study: Study, target: Target, ask: Ask): Promise<void> {
+  note(study, await ask(target))
+  if (study.asked === 'nothing') study.asked = 'one instance'
 }
 
 function note({ series }: Study, listed: Inventory): void {

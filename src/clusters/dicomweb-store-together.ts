@@ -4,7 +4,7 @@ import { newBoundary } from '../dicom/multipart.ts'
 import type { InstanceHeader } from '../dicom/part10.ts'
 import type { InstanceUpload, StoreResult } from './cluster.ts'
 import type { DicomwebClient } from './dicomweb-client.ts'
-import { type Acknowledgements, outcomeOf, readAcknowledgements } from './dicomweb-store-answer.ts'
+import { type Acknowledgements, outcomeOf, post } from './dicomweb-store-answer.ts'
 
 /** Instances in one request, and bytes of them. */
 const maxTogether = 16
@@ -133,13 +133,10 @@ export class StoreTogether {
   async #exchange(uploads: readonly SmallUpload[]): Promise<Acknowledgements> {
     const { client, clock, limitMs, maxJsonBytes } = this.#deps
     const boundary = newBoundary()
-    const type = `multipart/related; type="application/dicom"; boundary="${boundary}"`
-    const content = { type, body: this.#bodyOf(uploads, boundary) }
     using limit = deadline(clock, limitMs)
     const { signal } = limit
     try {
-      const call = { method: 'POST', path: '/studies', accept: 'application/dicom+json', content, signal } as const
-      return await readAcknowledgements(client, await client.exchange(call), maxJsonBytes)
+      return await post(client, { boundary, body: this.#bodyOf(uploads, boundary) }, maxJsonBytes, signal)
     } catch (thrown) {
       if (thrown !== signal.reason) throw thrown
       throw client.error('timed-out', `no answer within ${limitMs} ms`, { cause: thrown })

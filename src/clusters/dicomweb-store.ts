@@ -10,7 +10,7 @@ import type { Uid } from '../dicom/uid.ts'
 import type { InstanceUpload, StoreResult, Target } from './cluster.ts'
 import type { DicomwebClient } from './dicomweb-client.ts'
 import type { DicomwebRetriever } from './dicomweb-retrieve.ts'
-import { type Acknowledgements, outcomeOf, processingFailure, readAcknowledgements } from './dicomweb-store-answer.ts'
+import { type Acknowledgements, outcomeOf, post, processingFailure } from './dicomweb-store-answer.ts'
 import { type Claimant, Claims } from './dicomweb-store-claims.ts'
 import { Known } from './dicomweb-store-known.ts'
 import { asSmall, type SmallUpload, type StoreTogether } from './dicomweb-store-together.ts'
@@ -206,15 +206,10 @@ class StoreRun {
     const { promise: ended, resolve: end } = Promise.withResolvers<void>()
     const request: Sending = { sent: [], complete: false, answered: false, failure: undefined, ended, end }
     const boundary = newBoundary()
-    const content = {
-      type: `multipart/related; type="application/dicom"; boundary="${boundary}"`,
-      body: writeMultipart(this.#parts(request), boundary),
-    }
     let answer: Acknowledgements
     try {
-      const call = { method: 'POST', path: '/studies', accept: 'application/dicom+json', content } as const
-      const exchange = await client.exchange({ ...call, signal: this.#signal })
-      answer = await readAcknowledgements(client, exchange, limits.maxJsonBytes)
+      const body = writeMultipart(this.#parts(request), boundary)
+      answer = await post(client, { boundary, body }, limits.maxJsonBytes, this.#signal)
     } catch (error) {
       // What the caller's own stream threw is no failure of the cluster.
       throw request.failure ?? error

@@ -18,3 +18,8 @@ export async function holdBack(part: Part, maxBytes: number): Promise<Part> {
     if (size > maxBytes) return { ...part, body: chained(chunks, source) }
   }
 }
+
+/** Passes a body over, so that the part after it can be read. */
+export async function readToEnd(body: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of body);
+}

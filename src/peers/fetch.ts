@@ -3,7 +3,7 @@ import type { Refused } from '../clusters/refused.ts'
 import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
 import { datasetDigest, hashing } from '../dicom/digest.ts'
-import { holdBack } from '../dicom/hold-back.ts'
+import { holdBack, readToEnd } from '../dicom/hold-back.ts'
 import type { Part } from '../dicom/multipart.ts'
 import type { InstanceHeader } from '../dicom/part10.ts'
 import type { Uid } from '../dicom/uid.ts'
@@ -179,8 +179,4 @@ async function* verified(
 
 async function* from(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
   yield* chunks
-}
-
-async function readToEnd(body: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _ of body);
 }

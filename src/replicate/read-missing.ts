@@ -2,7 +2,7 @@ import type { Cluster, InstanceUpload, Target } from '../clusters/cluster.ts'
 import type { ListedInstance } from '../clusters/inventory.ts'
 import { sniffPart } from '../clusters/sniff.ts'
 import { ClusterError } from '../core/outcome.ts'
-import { holdBack } from '../dicom/hold-back.ts'
+import { holdBack, readToEnd } from '../dicom/hold-back.ts'
 import type { Part, Parts } from '../dicom/multipart.ts'
 import type { Uid } from '../dicom/uid.ts'
 import type { Travels } from '../link/travels.ts'
@@ -103,8 +103,7 @@ export async function* readMissing(
     }
   }
 
-  function retrieve(cluster: Cluster, { study, series, instance }: Target): Promise<Parts> {
-    const target = { study, ...(series && { series }), ...(instance && { instance }) }
+  function retrieve(cluster: Cluster, target: Target): Promise<Parts> {
     return cluster.retrieve({ kind: 'instances', target, transferSyntax: '*', patient: true }, signal)
   }
 
@@ -142,8 +141,4 @@ function wholeSeries(group: readonly Missing[], held: ReadonlyMap<Cluster, Insta
   const wanted = group.filter(({ holders }) => holders.includes(cluster)).length
   const there = held.get(cluster)?.get(series) ?? 0
   return wanted > 1 && 2 * wanted >= there && there > 0 ? { cluster, target: { study, series } } : undefined
-}
-
-async function readToEnd(body: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _ of body);
 }

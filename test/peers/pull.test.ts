@@ -221,7 +221,7 @@ describe('pulling what a peer told of', () => {
     expect(receipt()).toMatchObject({ state: 'COMPLETE', held: 2, pulled: 1 })
   })
 
-  it('leaves the marks of another pull, whose instances are not there yet, and of what home took without a word', async () => {
+  it('leaves the marks of another pull, whose instances are not there yet, of what home took without a word, and its own', async () => {
     const made = series(4)
     const { study, home, peer, site, accept, run } = setup(made)
     const [mine, others, silent] = [made[0] as MadeInstance, made[1] as MadeInstance, made[2] as MadeInstance]
@@ -230,6 +230,7 @@ describe('pulling what a peer told of', () => {
     const retrieve = peer.retrieve.bind(peer)
     peer.retrieve = async (request) => {
       await site.visitors.mark(study, uids([others]) as Uid[], 'west')
+      site.marks.delete(`${mine.instance} south`)
       home.add(silent)
       return retrieve(request)
     }
