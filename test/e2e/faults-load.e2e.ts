@@ -257,7 +257,9 @@ describe.skipIf(!postgresAvailable)('an embedded cluster', () => {
     const clusters = [{ id: 'north', role: 'home', embedded: {} }]
     await using proxy = await start({ site: 'test', viewer: false, clusters })
     // Enough of it for V8 to let as much come together before it collects as it ever does.
+    const before = memoryOf(proxy.pid, 'VmRSS')
     const peak = await peakDuring(proxy.pid, () => passThrough(proxy, 150))
+    expect(peak - before).toBeLessThan(2 * allowance)
     const larger = await peakDuring(proxy.pid, () => passThrough(proxy, 600))
     expect(larger - peak).toBeLessThan(allowance)
   })
